@@ -1,0 +1,140 @@
+"""Which noise level suits a decoded picture.
+
+System E adds noise until the mean square error to the source has doubled. At the
+decoder the source is gone: its distance is estimated from the codec, the quality and
+the decoded picture itself, by tables in the model's card that ``gesso calibrate`` fits
+on validation pictures:  log2(rmse) = a(quality) + b(quality) log2(gradient).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gesso.errors import InputError
+from gesso.frame import Frame
+from gesso.target import Target, jpeg_luma_table
+
+__all__ = ["estimated_rmse", "gradient", "jpeg_quality_of_pixels", "quality_of_rate", "sigma_for"]
+
+BAND = 512
+Table = Mapping[str, Sequence[Sequence[float]]]
+
+
+def gradient(frame: Frame) -> Tensor:
+    """Mean absolute luma difference between neighbours, (B,), on [0, 1] pixels.
+
+    Read in bands of rows, so that a large picture needs no float copy.
+    """
+    total = torch.zeros(frame.batch, dtype=torch.float64)
+    count = 0
+    for top in range(0, frame.height, BAND):
+        # One row more than the band, for the steps down from its last one.
+        rows = min(BAND + 1, frame.height - top)
+        luma = frame.window(top, 0, rows, frame.width).mean(1).cpu()
+        for step in (luma.diff(dim=1).abs(), luma[:, :BAND].diff(dim=2).abs()):
+            total += step.sum((1, 2), dtype=torch.float64)
+            count += step[0].numel()
+    return (total / max(count, 1)).clamp_min(1e-4)
+
+
+def _interpolate(rows: Sequence[Sequence[float]], at: float, column: int) -> float:
+    """Piecewise linear in column 0, held constant beyond the ends."""
+    if at <= rows[0][0]:
+        return rows[0][column]
+    for left, right in pairwise(rows):
+        if at <= right[0]:
+            share = (at - left[0]) / (right[0] - left[0])
+            return left[column] + share * (right[column] - left[column])
+    return rows[-1][column]
+
+
+def estimated_rmse(table: Table, target: Target, frame: Frame) -> Tensor:
+    """Estimated root mean square error to the unseen source, (B,), on [-1, 1] pixels.
+
+    Args:
+        table: rows (quality, a, b, ...) by codec, quality rising.
+        target: what the picture was coded with.
+        frame: the decoded picture.
+
+    Raises:
+        InputError: the table knows no such codec.
+    """
+    if target.codec not in table:
+        raise InputError(
+            f"the model was never calibrated for codec {target.codec!r}, only for "
+            f"{', '.join(sorted(table))}; pass sigma="
+        )
+    rows = table[target.codec]
+    a = _interpolate(rows, target.quality, 1)
+    b = _interpolate(rows, target.quality, 2)
+    return torch.exp2(a + b * gradient(frame).log2()).float()
+
+
+def sigma_for(
+    settings: Mapping[str, Any], target: Target, frame: Frame, tradeoff: float = 1.0
+) -> Tensor:
+    """Noise level for each picture, (B,), on [-1, 1] pixels.
+
+    ``settings["noise"]`` is the table and ``settings["noise_scale"]`` the ratio of sigma to
+    the estimated error at tradeoff 1, chosen on validation pictures: a decoded picture is
+    not the posterior mean, so the ratio may exceed 1 before the error has doubled.
+    The tradeoff scales sigma linearly.
+    """
+    rmse = estimated_rmse(settings["noise"], target, frame)
+    return rmse * float(settings["noise_scale"]) * tradeoff
+
+
+def quality_of_rate(table: Table, codec: str, bits_per_pixel: float) -> float:
+    """The quality at which a codec's mean rate over the calibration pictures is ``bits_per_pixel``.
+
+    For files that do not state their quality. Pictures differ: a busy one is taken for a
+    better coded one, so pass the quality where it is known.
+    """
+    if codec not in table:
+        raise InputError(f"the quality of a {codec} file cannot be told; pass quality=")
+    rows = [(row[3], row[0]) for row in table[codec]]
+    return _interpolate(rows, math.log2(max(bits_per_pixel, 1e-6)), 1)
+
+
+def jpeg_quality_of_pixels(frame: Frame, size: int = 512) -> float | None:
+    """The libjpeg quality of a decoded picture without its file; None when no grid shows.
+
+    The luma DCT coefficients of a decoded JPEG cluster at multiples of the quantisation
+    steps. For each quality the mean of cos(2 pi c / step) over the non-zero clusters of the
+    low frequencies is taken (the characteristic function of the quantisation error; Fan
+    and de Queiroz, "Identification of bitmap compression history", 2003, follow the same
+    clusters); the best one wins when it stands out.
+
+    Args:
+        frame: pictures whose (0, 0) is a corner of the block grid, as in an uncropped decode.
+        size: side of the part that is looked at, in pixels.
+    """
+    height = min(frame.height, size) // 8 * 8
+    width = min(frame.width, size) // 8 * 8
+    if height < 16 or width < 16:
+        return None
+    rgb = frame.window(0, 0, height, width)[0].double() * 255
+    luma = 0.299 * rgb[0] + 0.587 * rgb[1] + 0.114 * rgb[2] - 128
+    k = torch.arange(8, dtype=torch.float64)
+    basis = torch.cos(math.pi * (2 * k[None] + 1) * k[:, None] / 16) / 2
+    basis[0] /= math.sqrt(2)
+    blocks = luma.reshape(height // 8, 8, width // 8, 8).permute(0, 2, 1, 3)
+    coefficients = (basis @ blocks @ basis.T).reshape(-1, 64)
+    scores = []
+    for quality in range(1, 96):
+        steps = torch.tensor(jpeg_luma_table(quality), dtype=torch.float64)
+        phase = coefficients / steps
+        # A cluster is told from the rounding of 8-bit pixels only when steps exceed it.
+        live = (phase.abs() > 0.6) & (steps >= 3)
+        live[:, 0] = False
+        hits = int(live.sum())
+        score = float(torch.cos(2 * math.pi * phase[live]).mean()) if hits >= 64 else -1.0
+        scores.append(score)
+    best = max(range(len(scores)), key=scores.__getitem__)
+    return float(best + 1) if scores[best] > 0.5 else None

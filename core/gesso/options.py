@@ -1,0 +1,76 @@
+"""What a user may ask of the two operations; hosts build these, hooks receive them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from gesso.errors import InputError
+
+__all__ = ["PRESETS", "EnhanceOptions", "PreprocessOptions", "Preset"]
+
+Preset = Literal["fast", "medium", "slow"]
+PRESETS: tuple[str, ...] = get_args(Preset)
+
+
+def _check_unit(name: str, value: float) -> None:
+    if not isinstance(value, int | float) or not 0.0 <= value <= 1.0:
+        raise InputError(f"{name} must be a number in [0, 1], got {value!r}")
+
+
+def _check_seed(seed: int) -> None:
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**64:
+        raise InputError(f"seed must be an integer in [0, 2**64), got {seed!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class PreprocessOptions:
+    """Options of :func:`gesso.preprocess`.
+
+    Attributes:
+        model: name of a preprocessor; None is the default one.
+        strength: in [0, 1]; 0 returns the picture bit for bit.
+        guard: keep the result only where a trial encode shows that it helps.
+        seed: of the noise field, in [0, 2**64).
+    """
+
+    model: str | None = None
+    strength: float = 1.0
+    guard: bool = True
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_unit("strength", self.strength)
+        _check_seed(self.seed)
+
+
+@dataclass(frozen=True, slots=True)
+class EnhanceOptions:
+    """Options of :func:`gesso.enhance`.
+
+    Attributes:
+        model: name of a prior; None is the default one.
+        preset: ``fast``, ``medium`` or ``slow``: time traded for quality.
+        tradeoff: in [0, 1], traverses the noise level from 0 (the picture bit for
+            bit) to the full level of the target (the perception end).
+        seed: of the noise field, in [0, 2**64).
+        sigma: explicit noise level on [-1, 1] pixels; it wins over target and tradeoff.
+        steps: explicit number of model evaluations; it wins over the preset's.
+    """
+
+    model: str | None = None
+    preset: Preset = "medium"
+    tradeoff: float = 1.0
+    seed: int = 0
+    sigma: float | None = None
+    steps: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.preset not in PRESETS:
+            raise InputError(f"preset must be one of {', '.join(PRESETS)}, got {self.preset!r}")
+        _check_unit("tradeoff", self.tradeoff)
+        _check_seed(self.seed)
+        if self.sigma is not None and not 0.0 <= self.sigma <= 80.0:
+            raise InputError(f"sigma must be in [0, 80] on [-1, 1] pixels, got {self.sigma!r}")
+        if self.steps is not None and not 1 <= self.steps <= 1000:
+            raise InputError(f"steps must be in [1, 1000], got {self.steps!r}")

@@ -1,0 +1,101 @@
+"""What is being coded: the codec, its quality, and the rate index that both map to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gesso.errors import InputError
+
+__all__ = ["Target", "jpeg_luma_table", "jpeg_quality"]
+
+# ITU-T T.81, Annex K, Table K.1, in natural (row by row) order.
+K1 = (
+    16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55,
+    14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29, 51, 87, 80, 62,
+    18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92,
+    49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99,
+)  # fmt: skip
+# The ten lowest frequencies carry most of the bits; positions in natural order.
+LOW = (0, 1, 8, 16, 9, 2, 3, 10, 17, 24)
+
+
+def jpeg_luma_table(quality: float) -> list[float]:
+    """The luma table that libjpeg scales to ``quality`` in [1, 100], natural order."""
+    scale = 5000 // quality if quality < 50 else 200 - 2 * quality
+    return [min(255.0, max(1.0, math.floor((step * scale + 50) / 100))) for step in K1]
+
+
+def jpeg_quality(table: Sequence[int]) -> float:
+    """The libjpeg quality in [1, 100] whose luma table is nearest to a file's, by mean log step.
+
+    Works for tables of any encoder, mozjpeg's and Photoshop's too: equal mean log steps
+    spend about equal bits.
+
+    Args:
+        table: 64 luma quantisation steps, in any order.
+
+    Raises:
+        InputError: not 64 positive steps.
+    """
+    steps = list(table)
+    if len(steps) != 64 or min(steps) < 1:
+        raise InputError(
+            f"a JPEG quantisation table has 64 steps of 1 or more, got {len(steps)}; "
+            "the file is damaged: pass quality= instead"
+        )
+    wanted = sum(math.log(step) for step in steps)
+
+    def distance(quality: int) -> float:
+        return abs(sum(math.log(step) for step in jpeg_luma_table(quality)) - wanted)
+
+    return float(min(range(1, 101), key=distance))
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The codec that a picture is about to meet, or came from, and its quality.
+
+    Attributes:
+        codec: ``jpeg``, ``webp``, ``avif`` or the name of another registered codec.
+        quality: on the codec's own scale.
+
+    Raises:
+        InputError: an unknown codec, or a quality outside its range.
+    """
+
+    codec: str
+    quality: float
+
+    def __post_init__(self) -> None:
+        from gesso.codec import get_codec
+
+        codec = get_codec(self.codec)
+        low, high = codec.qualities
+        ends = sorted((low, high))
+        if not ends[0] <= self.quality <= ends[1]:
+            raise InputError(
+                f"quality {self.quality:g} is outside {self.codec}'s range "
+                f"[{ends[0]:g}, {ends[1]:g}]"
+            )
+
+    @classmethod
+    def of_jpeg_tables(cls, tables: dict[int, Sequence[int]]) -> Target:
+        """The target of a JPEG file, from its quantisation tables as Pillow gives them."""
+        if 0 not in tables:
+            raise InputError("the JPEG file states no luma table; pass quality= instead")
+        return cls("jpeg", jpeg_quality(tables[0]))
+
+    @property
+    def qp(self) -> float:
+        """Rate index on HEVC's QP scale: 6 more double the quantiser step."""
+        from gesso.codec import get_codec
+
+        return get_codec(self.codec).qp(self.quality)
+
+
+def jpeg_qp(quality: float) -> float:
+    """QP whose step, 2^((QP-4)/6) (H.265, 8.6), is the mean low-frequency step of a JPEG."""
+    table = jpeg_luma_table(quality)
+    return 4 + 6 * sum(math.log2(table[i]) for i in LOW) / len(LOW)

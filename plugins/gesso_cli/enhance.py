@@ -1,0 +1,161 @@
+"""`gesso enhance`: decoded pictures made natural again."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gesso.errors import GessoError, InputError
+from gesso_cli import options as o
+from gesso_cli.console import answer_json, bar, say
+from gesso_cli.failures import describe, show_traceback
+
+if TYPE_CHECKING:
+    from gesso.options import EnhanceOptions
+    from gesso.runtime import Runtime
+
+__all__ = ["add", "enhance"]
+
+
+def add(app: typer.Typer) -> None:
+    """Add the command to ``app``."""
+    app.command()(enhance)
+
+
+def enhance(
+    sources: Annotated[
+        list[Path], typer.Argument(metavar="SRC", help="Picture files, as decoders know them.")
+    ],
+    out: Annotated[
+        str, typer.Option("--out", "-o", help="A file for one SRC, or a folder (PNG files).")
+    ],
+    preset: o.PresetOption = o.PresetName.medium,
+    tradeoff: o.Tradeoff = 1.0,
+    codec: Annotated[
+        str | None, typer.Option(help="What coded the picture, where its file does not say.")
+    ] = None,
+    quality: Annotated[
+        float | None, typer.Option(help="On the codec's scale, where the file does not say.")
+    ] = None,
+    model: o.Model = None,
+    seed: o.Seed = 0,
+    overwrite: o.Overwrite = False,
+    json: o.Json = False,
+    sigma: o.Sigma = None,
+    steps: o.Steps = None,
+    device: o.Device = "auto",
+    dtype: o.Dtype = o.DtypeName.auto,
+    tile: o.Tile = 1024,
+) -> None:
+    """Make decoded pictures look natural again.
+
+    How strong the noise may be is told by the file: a JPEG's quantisation tables, the rate
+    of a WebP or AVIF, the traces that a JPEG left in a PNG. EXIF, ICC profile, XMP and alpha
+    are kept; an orientation tag stays a tag.
+    """
+    from gesso.cards import get_model
+    from gesso.options import EnhanceOptions
+    from gesso_cli.writing import check_free
+
+    runtime = o.runtime_of(device, dtype, tile)
+    name = o.known_model(model)
+    settings = EnhanceOptions(name, preset.value, tradeoff, seed, sigma, steps)
+    table: Mapping[str, Any] = get_model(name, "prior").settings.get("noise", {})
+    job = _Job(settings, runtime, codec, quality, table)
+    targets = _targets(sources, out)
+    results: list[dict[str, Any]] = []
+    for source, target in zip(sources, targets, strict=True):
+        result: dict[str, Any] = {"source": str(source)}
+        results.append(result)
+        try:
+            if targets.count(target) > 1:
+                raise InputError(f"several pictures would become {target}; rename {source}")
+            check_free(source, target, overwrite)
+            result |= job.run(source, target)
+            if not json:
+                say(f"{source} -> {target} ({_told(result)}, {result['seconds']:.1f} s)")
+        except (GessoError, OSError) as error:
+            show_traceback()
+            reason = describe(error)
+            named = str(source) in reason or str(target) in reason
+            result["error"] = reason if named else f"{source}: {reason}"
+            say(result["error"])
+    if json:
+        answer_json({"model": name, "preset": preset.value, "seed": seed, "pictures": results})
+    if any("error" in result for result in results):
+        raise typer.Exit(1)
+
+
+def _targets(sources: list[Path], out: str) -> list[Path]:
+    """Where each result goes; a folder is made where it is not there yet."""
+    from gesso_cli.writing import format_of
+
+    place = Path(out)
+    folder = place.is_dir() or out.endswith(("/", os.sep))
+    # A new name without a suffix is a folder; one with a suffix is a file.
+    if not folder and len(sources) == 1 and (place.suffix or place.exists()):
+        kind = format_of(place)
+        if kind.best:
+            say(f"{place} will be {kind.name} at its best, {kind.best}; only .png is lossless")
+        return [place]
+    if place.exists() and not place.is_dir():
+        raise InputError(f"{place} is a file; name a folder for {len(sources)} pictures")
+    place.mkdir(parents=True, exist_ok=True)
+    return [place / f"{source.stem}.png" for source in sources]
+
+
+def _told(result: Mapping[str, Any]) -> str:
+    if result["sigma"] is not None:
+        return f"sigma {result['sigma']:g}"
+    if result["codec"] is None:
+        return "unchanged"
+    return f"{result['codec']} quality {result['quality']:.3g}"
+
+
+class _Job:
+    """The settings that all pictures of one command share."""
+
+    def __init__(
+        self,
+        options: EnhanceOptions,
+        runtime: Runtime,
+        codec: str | None,
+        quality: float | None,
+        table: Mapping[str, Any],
+    ) -> None:
+        self.options, self.runtime, self.table = options, runtime, table
+        self.codec, self.quality = codec, quality
+
+    def run(self, source: Path, path: Path) -> dict[str, Any]:
+        """Enhance one file into another; what is known of it, for people and machines."""
+        from dataclasses import replace
+
+        from gesso.files import replacing
+        from gesso_cli.reading import read_photo, target_of_file
+        from gesso_cli.writing import save
+        from gesso_hooks import after_decode
+
+        began = time.monotonic()
+        photo = read_photo(source)
+        options = self.options
+        idle = options.tradeoff == 0 or options.sigma is not None
+        coded = None if idle else target_of_file(photo, self.codec, self.quality, self.table)
+        # Opened before the work, so that a place that cannot be written is found at once.
+        with replacing(path) as temporary, bar(source.name) as tick:
+            runtime = replace(self.runtime, progress=tick)
+            frame = after_decode(photo.frame, coded, options, runtime)
+            save(frame.restore(), temporary, photo.metadata, path)
+        return {
+            "output": str(path),
+            "codec": coded.codec if coded else None,
+            "quality": coded.quality if coded else None,
+            "sigma": options.sigma,
+            "width": photo.frame.width,
+            "height": photo.frame.height,
+            "seconds": round(time.monotonic() - began, 3),
+        }

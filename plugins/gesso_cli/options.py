@@ -1,0 +1,150 @@
+"""Options that several sub-commands share, and what becomes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from gesso.errors import InputError
+from gesso_cli.console import Tick
+
+if TYPE_CHECKING:
+    from gesso.cards import Role
+    from gesso.runtime import Runtime
+
+__all__ = [
+    "Device",
+    "Dtype",
+    "DtypeName",
+    "Json",
+    "Model",
+    "Overwrite",
+    "PresetName",
+    "PresetOption",
+    "Seed",
+    "Sigma",
+    "Steps",
+    "Tile",
+    "Tradeoff",
+    "known_model",
+    "names",
+    "numbers",
+    "runtime_of",
+]
+
+
+class PresetName(StrEnum):
+    """gesso.options.PRESETS, as choices of an option."""
+
+    fast = "fast"
+    medium = "medium"
+    slow = "slow"
+
+
+class DtypeName(StrEnum):
+    """The dtypes of gesso.Runtime, as choices of an option."""
+
+    auto = "auto"
+    fp32 = "fp32"
+    bf16 = "bf16"
+
+
+Number = TypeVar("Number", int, float)
+
+RUN, MORE = "Where it runs", "The noise itself"
+
+PresetOption = Annotated[PresetName, typer.Option("--preset", help="Time traded for quality.")]
+Tradeoff = Annotated[
+    float,
+    typer.Option(
+        min=0.0, max=1.0, help="0 returns the decoded picture, 1 goes all the way to natural."
+    ),
+]
+Seed = Annotated[int, typer.Option(min=0, max=2**64 - 1, help="Of the noise.")]
+Sigma = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0,
+        max=80.0,
+        help="Noise level on [-1, 1] pixels, instead of the one that fits the file.",
+        rich_help_panel=MORE,
+    ),
+]
+Steps = Annotated[
+    int | None,
+    typer.Option(
+        min=1, max=1000, help="Model evaluations, instead of the preset's.", rich_help_panel=MORE
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(help="Name of a model (see gesso models), or a folder with its card.json."),
+]
+Device = Annotated[
+    str,
+    typer.Option(help="auto, cpu, cuda, mps, ... as torch names it.", rich_help_panel=RUN),
+]
+Dtype = Annotated[
+    DtypeName, typer.Option("--dtype", help="What models compute in.", rich_help_panel=RUN)
+]
+Tile = Annotated[
+    int,
+    typer.Option(
+        min=128,
+        help="Side of a tile in pixels; smaller ones need less memory.",
+        rich_help_panel=RUN,
+    ),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
+Json = Annotated[bool, typer.Option("--json", help="Print a JSON document on stdout.")]
+
+
+def runtime_of(device: str, dtype: str, tile: int, progress: Tick | None = None) -> Runtime:
+    """The runtime that these options ask for; raises InputError for a device not there."""
+    from gesso.runtime import Runtime
+
+    # At most half a tile, in steps of 64, which the grids of our models divide.
+    overlap = min(Runtime.overlap, tile // 2 // 64 * 64)
+    runtime = Runtime(device, dtype, tile, overlap, progress=progress)
+    # Asked for here, so that a mistake is not blamed on every picture in turn.
+    _ = runtime.device
+    return runtime
+
+
+def known_model(name: str | None, role: Role = "prior") -> str:
+    """The name of a registered model; a folder with a card is registered first.
+
+    Raises:
+        ModelError: no such model, or no card in the folder.
+    """
+    from gesso.cards import ModelCard, get_model, models, register_model
+
+    if name is None or name in models() or not Path(name).is_dir():
+        return get_model(name, role).name
+    card = ModelCard.read(name)
+    # A model that was trained on from an embedded one may carry its name.
+    if models().get(card.name) not in (None, card):
+        card = replace(card, name=str(card.folder))
+    register_model(card)
+    return get_model(card.name, role).name
+
+
+def names(text: str) -> list[str]:
+    """The parts of ``a,b,c``."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def numbers(text: str, kind: Callable[[str], Number]) -> list[Number]:
+    """The numbers of ``10,20,40``; raises InputError for anything else."""
+    try:
+        found = [kind(part) for part in names(text)]
+    except ValueError:
+        found = []
+    if not found:
+        raise InputError(f"{text!r} is no list of numbers; write them as 10,20,40")
+    return found

@@ -1,0 +1,170 @@
+"""`gesso train prior --dry-run`: the whole way in small, within two minutes on a CPU."""
+
+from __future__ import annotations
+
+import json as json_format
+import shutil
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gesso.errors import GessoError, InputError
+from gesso_cli.console import answer, answer_json, say
+
+if TYPE_CHECKING:
+    from gesso.runtime import Runtime
+    from gesso.training.prior import PriorConfig
+
+__all__ = ["rehearse"]
+
+SAMPLE = 8  # pictures that are read for the rehearsal
+FIRST = 2  # steps before the resume
+SPAN = 20.0  # seconds of steps that are timed after it
+MOST = 50  # of such steps
+
+
+def rehearse(config: PriorConfig, runtime: Runtime, start: Path | None, json: bool) -> None:
+    """Train, validate, checkpoint, resume, export and load in a temporary folder.
+
+    The network, the batch and the crop are those of the real run. Prints the measured speed
+    and what the real run would take.
+    """
+    from gesso.training.data import picture_files
+
+    usable, problems = _look(picture_files(config.data), config.crop)
+    for problem in problems:
+        say(problem)
+    if not usable:
+        raise InputError(f"no picture in {config.data} can be used with --crop {config.crop}")
+    held_out = picture_files(config.val) if config.val else []
+    with tempfile.TemporaryDirectory(prefix="gesso-dry-run-") as temporary:
+        root = Path(temporary)
+        small = replace(
+            config,
+            data=str(_copy(usable, root / "data")),
+            val=str(_copy(held_out, root / "val")) if held_out else None,
+            out=str(root / "out"),
+            every=FIRST,
+        )
+        result = _go(small, runtime, start)
+    share = len(held_out) / max(1, min(SAMPLE, len(held_out)))
+    rounds = -(-config.steps // config.every)
+    pictures = config.steps * config.batch
+    seconds = pictures / result["pictures_per_second"]
+    seconds += rounds * result["seconds_per_validation"] * share
+    result |= {"pictures": len(usable), "problems": problems, "steps": config.steps}
+    result |= {"estimated_seconds": seconds, "command": config.command()}
+    if json:
+        answer_json(result)
+        return
+    answer().print(
+        f"trained, validated, checkpointed, resumed, exported and loaded: all of it works\n"
+        f"{result['parameters'] / 1e6:.1f} M parameters, {len(usable)} pictures, "
+        f"{result['pictures_per_second']:.1f} pictures/s on {result['device']}\n"
+        f"the real run, {config.steps} steps of {config.batch} x {config.crop} x {config.crop}, "
+        f"would take about {_duration(seconds)}"
+    )
+
+
+def _look(files: list[Path], crop: int) -> tuple[list[Path], list[str]]:
+    """The files that are large enough by their headers, and what is wrong with others."""
+    from PIL import Image
+
+    usable, problems, small = [], [], 0
+    for path in files:
+        try:
+            with Image.open(path) as image:
+                fits = min(image.size) >= crop
+        except (OSError, SyntaxError, ValueError) as error:
+            problems.append(f"{path} is no picture ({error}); remove it")
+            continue
+        if fits:
+            usable.append(path)
+        else:
+            small += 1
+    if small:
+        problems.append(f"{small} pictures are smaller than --crop {crop} and are not used")
+    return usable, problems
+
+
+def _copy(files: list[Path], folder: Path) -> Path:
+    """A few of ``files``, spread over all of them."""
+    folder.mkdir()
+    for index in range(min(SAMPLE, len(files))):
+        path = files[index * len(files) // min(SAMPLE, len(files))]
+        shutil.copyfile(path, folder / f"{index}-{path.name}")
+    return folder
+
+
+def _go(config: PriorConfig, runtime: Runtime, start: Path | None) -> dict[str, Any]:
+    from gesso.training.data import picture_files, validation_crops
+    from gesso.training.prior import PriorTrainer, train_prior
+
+    checkpoint = Path(config.out) / "checkpoint"
+    first = replace(config, steps=FIRST)
+    began = time.monotonic()
+    train_prior(first, runtime, start)
+    # The second step is the first without warm-up costs, and an upper bound of the others.
+    per_step = max(1e-3, (time.monotonic() - began) / FIRST)
+    more = max(1, min(MOST, int(SPAN / per_step)))
+    before = _state(checkpoint)
+    second = replace(config, steps=FIRST + more, every=FIRST + more)
+    folder = train_prior(second, runtime)
+    after = _state(checkpoint)
+    if (before["step"], after["step"]) != (FIRST, FIRST + more):
+        raise GessoError(
+            f"the run did not go on from its checkpoint: steps {before['step']}, {after['step']}"
+        )
+    # A checkpoint must come back into a trainer, and its network be validated from it.
+    trainer = PriorTrainer(second, runtime)
+    trainer.restore(checkpoint)
+    validation = 0.0
+    if config.val:
+        crops = validation_crops(picture_files(config.val), 256)
+        began = time.monotonic()
+        trainer.validate(crops)
+        validation = time.monotonic() - began
+    speed = more * config.batch / max(1e-9, after["seconds"] - before["seconds"])
+    return {
+        "pictures_per_second": speed,
+        "seconds_per_validation": validation,
+        "device": str(runtime.device),
+        "parameters": _load(folder, config.crop),
+    }
+
+
+def _state(checkpoint: Path) -> dict[str, Any]:
+    state: dict[str, Any] = json_format.loads(
+        (checkpoint / "state.json").read_text(encoding="utf-8")
+    )
+    return state
+
+
+def _load(folder: Path, size: int) -> int:
+    """Load the finished model as any diffusers model and as its card says; its parameters."""
+    import torch
+
+    from gesso.cards import ModelCard
+    from gesso.runtime import Runtime
+    from gesso.unet import WindowUNet
+
+    network = WindowUNet.from_pretrained(
+        str(folder), local_files_only=True, low_cpu_mem_usage=False, torch_dtype=torch.float32
+    )
+    denoiser = ModelCard.read(folder).make(Runtime("cpu", "fp32"))
+    noisy = torch.zeros(1, 3, size, size)
+    with torch.inference_mode():
+        clean = denoiser(noisy, torch.full((1,), 0.1))
+    if clean.shape != noisy.shape or not bool(torch.isfinite(clean).all()):
+        raise GessoError(f"the exported model in {folder} does not denoise")
+    return sum(p.numel() for p in network.parameters())
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} minutes"
+    return f"{seconds / 3600:.1f} hours"

@@ -1,0 +1,108 @@
+"""Noise levels: from tables, from gradients, from pixels without their file."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from skimage import data
+
+from gesso.errors import InputError
+from gesso.frame import Frame
+from gesso.noise import (
+    estimated_rmse,
+    gradient,
+    jpeg_quality_of_pixels,
+    quality_of_rate,
+    sigma_for,
+)
+from gesso.target import Target
+
+TABLE = {"jpeg": [[10, -1.0, 0.5, -2.0], [30, -2.0, 0.3, -1.0], [90, -3.0, 0.4, 1.0]]}
+
+
+def test_gradient_is_the_mean_step_between_neighbours() -> None:
+    ramp = torch.arange(8.0).expand(1, 3, 8, 8) / 10
+    # 56 steps of 0.1 across, 56 of 0 down.
+    assert float(gradient(Frame.of(ramp))[0]) == pytest.approx(0.05)
+
+
+def test_gradient_in_bands_is_the_whole_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = Frame.of(torch.rand(2, 3, 50, 20))
+    whole = gradient(frame)
+    monkeypatch.setattr("gesso.noise.BAND", 7)
+    torch.testing.assert_close(gradient(frame), whole)
+    assert len(whole) == 2
+
+
+def test_one_pixel_has_a_level_too() -> None:
+    assert float(estimated_rmse(TABLE, Target("jpeg", 20), Frame.of(torch.zeros(3, 1, 1)))) > 0
+
+
+def test_the_table_is_interpolated_and_held_at_its_ends() -> None:
+    frame = Frame.of(torch.arange(8.0).expand(1, 3, 8, 8) / 10)
+    g = np.log2(0.05)
+    for quality, a, b in (
+        (10, -1, 0.5),
+        (20, -1.5, 0.4),
+        (90, -3, 0.4),
+        (5, -1, 0.5),
+        (99, -3, 0.4),
+    ):
+        got = float(estimated_rmse(TABLE, Target("jpeg", quality), frame)[0])
+        assert got == pytest.approx(2 ** (a + b * g), rel=1e-5)
+
+
+def test_sigma_grows_with_tradeoff_and_scale() -> None:
+    frame, target = Frame.of(torch.rand(3, 8, 8)), Target("jpeg", 20)
+    full = sigma_for({"noise": TABLE, "noise_scale": 2.0}, target, frame)
+    half = sigma_for({"noise": TABLE, "noise_scale": 2.0}, target, frame, 0.5)
+    torch.testing.assert_close(half, full / 2)
+    torch.testing.assert_close(full, 2 * estimated_rmse(TABLE, target, frame))
+
+
+def test_a_codec_without_a_table_raises() -> None:
+    with pytest.raises(InputError, match="calibrated for codec 'webp', only for jpeg"):
+        estimated_rmse(TABLE, Target("webp", 20), Frame.of(torch.zeros(3, 4, 4)))
+    with pytest.raises(InputError, match="pass quality="):
+        quality_of_rate(TABLE, "webp", 1.0)
+
+
+def test_the_rate_tells_the_quality() -> None:
+    assert quality_of_rate(TABLE, "jpeg", 0.5) == pytest.approx(30)
+    assert quality_of_rate(TABLE, "jpeg", 2**-1.5) == pytest.approx(20)
+    assert quality_of_rate(TABLE, "jpeg", 0.0) == 10 and quality_of_rate(TABLE, "jpeg", 24) == 90
+
+
+@settings(deadline=None, max_examples=12)
+@given(st.integers(4, 88), st.sampled_from(["astronaut", "coffee", "chelsea"]))
+def test_a_decoded_jpeg_tells_its_quality(quality: int, name: str) -> None:
+    picture = Image.fromarray(getattr(data, name)()).crop((0, 0, 400, 300))
+    stream = io.BytesIO()
+    picture.save(stream, "JPEG", quality=quality)
+    found = jpeg_quality_of_pixels(Frame.of(Image.open(stream)))
+    assert found is not None and abs(found - quality) <= 1
+
+
+@pytest.mark.parametrize("kind", ["photo", "webp", "flat", "noise", "small", "shifted"])
+def test_other_pictures_tell_none(kind: str) -> None:
+    photo = Image.fromarray(data.astronaut())
+    stream = io.BytesIO()
+    if kind == "webp":
+        photo.save(stream, "WEBP", quality=20)
+        photo = Image.open(stream)
+    if kind == "flat":
+        photo = Image.new("RGB", (64, 64), (90, 90, 90))
+    if kind == "noise":
+        photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
+    if kind == "small":
+        photo = photo.crop((0, 0, 12, 12))
+    if kind == "shifted":
+        photo.save(stream, "JPEG", quality=30)
+        photo = Image.open(stream).crop((3, 5, 400, 400))
+    assert jpeg_quality_of_pixels(Frame.of(photo.convert("RGB"))) is None

@@ -1,0 +1,74 @@
+"""Calibration against real codecs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+
+from gesso.codec import get_codec
+from gesso.errors import InputError
+from gesso.frame import Frame
+from gesso.noise import estimated_rmse
+from gesso.target import Target, jpeg_qp
+from gesso.training.calibrate import fit_noise_table, jpeg_equivalents, residual_db
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("val")
+    paths = []
+    for index, name in enumerate(["astronaut", "coffee", "chelsea", "rocket"] * 2):
+        path = folder / f"{index}.png"
+        picture = getattr(data, name)()
+        left = 0 if index < 4 else 150
+        Image.fromarray(picture[:200, left : left + 200]).save(path)
+        paths.append(path)
+    return paths
+
+
+@pytest.mark.parametrize("name", ["jpeg", "webp"])
+def test_the_table_predicts_the_error(files: list[Path], name: str) -> None:
+    codec = get_codec(name)
+    rows = fit_noise_table(files, codec, (20, 60))
+    assert [row[0] for row in rows] == [20, 60]
+    # More quality, more bits and less error.
+    assert rows[0][3] < rows[1][3] and rows[0][4] > rows[1][4]
+    source = Image.open(files[0]).convert("RGB")
+    decoded = Frame.of(codec.decode(codec.encode(source, 20)))
+    truth = 2 * float((decoded.rgb - Frame.of(source).rgb).square().mean().sqrt())
+    guess = float(estimated_rmse({name: rows}, Target(name, 20), decoded)[0])
+    assert guess == pytest.approx(truth, rel=0.35)
+
+
+def test_equivalents_map_a_codec_to_itself(files: list[Path]) -> None:
+    rows = fit_noise_table(files, get_codec("jpeg"), (10, 30, 60, 90))
+    for quality, qp in jpeg_equivalents(rows, rows, jpeg_qp):
+        assert qp == pytest.approx(jpeg_qp(quality), abs=0.06)
+
+
+def test_a_handful_of_pictures_is_refused(files: list[Path]) -> None:
+    with pytest.raises(InputError, match="eight or more"):
+        fit_noise_table(files[:3], get_codec("jpeg"))
+    with pytest.raises(InputError, match="nine or more"):
+        residual_db(files, get_codec("jpeg"), (20,))
+
+
+def test_left_out_pictures_are_predicted_by_the_others(files: list[Path], tmp_path: Path) -> None:
+    ninth = tmp_path / "9.png"
+    Image.fromarray(data.astronaut()[300:500, 300:500]).save(ninth)
+    codec, paths = get_codec("jpeg"), [*files, ninth]
+    alone, informed = [], []
+    for path in paths:
+        [row] = fit_noise_table([p for p in paths if p != path], codec, (20,))
+        source = Image.open(path).convert("RGB")
+        decoded = Frame.of(codec.decode(codec.encode(source, 20)))
+        truth = float((decoded.rgb - Frame.of(source).rgb).square().mean())
+        guess = float(estimated_rmse({"jpeg": [row]}, Target("jpeg", 20), decoded)[0]) ** 2 / 4
+        alone.append(10 * np.log10(4 ** row[4] / 4 / truth) ** 2 * 10)
+        informed.append(10 * np.log10(guess / truth) ** 2 * 10)
+    found = residual_db(paths, codec, (20,))
+    assert found == pytest.approx((np.mean(alone) ** 0.5, np.mean(informed) ** 0.5), rel=1e-3)

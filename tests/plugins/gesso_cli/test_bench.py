@@ -1,0 +1,60 @@
+"""`gesso bench`: honest peaks, one process per size."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import Result
+
+Run = Callable[..., Result]
+
+
+def test_each_size_is_measured_by_itself(run: Run, tiny: Path) -> None:
+    arguments = ("--model", tiny, "--device", "cpu", "--tile", 256)
+    result = run("bench", "--megapixels", "0.5,0.1", *arguments, "--json")
+    assert result.exit_code == 0, result.stderr
+    small, large = json.loads(result.stdout)["sizes"]
+    assert (small["side"], large["side"]) == (316, 707)
+    assert large["picture_bytes"] == 3 * 707**2
+    assert small["ratio"] == 1
+    for row in (small, large):
+        assert 0 < row["idle_bytes"] <= row["peak_bytes"]
+        assert row["over_picture_bytes"] == row["peak_bytes"] - row["picture_bytes"]
+        assert row["seconds_per_megapixel"] == pytest.approx(row["seconds"] / row["megapixels"])
+
+
+def test_the_table_has_a_line_per_size(run: Run, tiny: Path) -> None:
+    result = run("bench", "--megapixels", "0.1", "--model", tiny, "--device", "cpu")
+    assert result.exit_code == 0, result.stderr
+    heading, line = result.stdout.splitlines()
+    assert "over the picture MB" in heading
+    assert line.split()[0] == "0.10" and line.split()[3] == "1.00"
+
+
+def test_a_peak_is_not_the_parent_s() -> None:
+    script = (
+        "import subprocess, sys; ballast = bytearray(300_000_000)\n"
+        "code = 'from gesso_cli.memory import peak; print(peak())'\n"
+        "print(subprocess.run([sys.executable, '-c', code], capture_output=True).stdout.decode())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert 5e6 < int(done.stdout) < 150e6
+
+
+def test_what_is_wrong_is_named(run: Run, tiny: Path) -> None:
+    for arguments, said in {
+        ("--megapixels", "0"): "--megapixels must be positive",
+        ("--megapixels", "x"): "'x' is no list of numbers",
+        ("--model", "nonesuch"): "no prior named 'nonesuch'",
+        ("--megapixels", "0.1", "--tile", "200", "--model", str(tiny)): "tile 200 and tile",
+    }.items():
+        result = run("bench", *arguments)
+        assert (result.exit_code, said in result.stderr) == (1, True), result.stderr
+        assert result.stderr.count("\n") == 1

@@ -1,0 +1,100 @@
+"""`gesso models`: what is there, and whether it is whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from typer.testing import Result
+
+import gesso_cli.options
+from gesso.cards import ModelCard, models, register_model
+from gesso.errors import ModelError
+from gesso.options import PRESETS
+from gesso_cli.models import parameters
+from gesso_cli.options import PresetName, known_model, numbers, runtime_of
+
+Run = Callable[..., Result]
+
+
+def test_the_table_shows_every_model(run: Run, tiny: Path) -> None:
+    register_model(ModelCard.read(tiny))
+    result = run("models")
+    assert result.exit_code == 0
+    rows = {line.split()[0]: line for line in result.stdout.splitlines()}
+    assert set(rows) == {"name", *models()}
+    assert "ok" in rows["prior"] and "medium" in rows["prior"]
+
+
+def test_json_holds_the_whole_card(run: Run, tiny: Path) -> None:
+    card = ModelCard.read(tiny)
+    register_model(card)
+    [row] = [row for row in json.loads(run("models", "--json").stdout) if row["name"] == "tiny"]
+    assert (row["role"], row["sha256"], row["problem"]) == ("prior", card.sha256, "")
+    assert row["bytes"] == card.path.stat().st_size
+    assert row["settings"] == card.settings
+    assert (row["presets"], row["codecs"]) == (["medium"], ["jpeg", "webp", "avif"])
+
+
+def test_damaged_weights_are_shown_and_fail(run: Run, tiny: Path, tmp_path: Path) -> None:
+    for file in tiny.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "diffusion_pytorch_model.safetensors").write_bytes(b"short")
+    register_model(ModelCard.read(tmp_path))
+    result = run("models")
+    assert result.exit_code == 1
+    assert "damaged" in result.stdout
+    assert result.stderr.startswith("gesso: diffusion_pytorch_model.safetensors of 'tiny' has SHA")
+
+
+def test_parameters_are_counted_from_the_header(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    save_file({"a": torch.zeros(2, 3), "b": torch.zeros(())}, path, {"format": "pt"})
+    assert parameters(path) == 7
+    path.write_bytes(b"\xff" * 20)
+    assert parameters(path) is None
+    assert parameters(tmp_path / "nonesuch") is None
+
+
+def test_a_folder_is_a_model(tiny: Path) -> None:
+    assert known_model(str(tiny)) == "tiny"
+    assert models()["tiny"].folder == tiny
+    assert known_model(None) == "prior"
+    with pytest.raises(ModelError, match="is not a model card"):
+        known_model(str(tiny.parent))
+
+
+def test_a_folder_whose_name_is_taken_goes_by_its_path(tiny: Path, tmp_path: Path) -> None:
+    known_model(str(tiny))
+    for file in tiny.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    assert known_model(str(tmp_path)) == str(tmp_path)
+    assert known_model(str(tiny)) == "tiny"
+
+
+def test_presets_are_the_core_s() -> None:
+    assert tuple(preset.value for preset in PresetName) == PRESETS
+
+
+def test_every_shared_option_is_public() -> None:
+    assert sorted(gesso_cli.options.__all__) == gesso_cli.options.__all__
+
+
+def test_lists_of_numbers() -> None:
+    assert numbers("10, 20,40", float) == [10, 20, 40]
+    assert numbers("8,16", int) == [8, 16]
+    for text in ("", "a", "1,,x", "1.5"):
+        with pytest.raises(ValueError, match=r"is no list of numbers; write them as 10,20,40"):
+            numbers(text, int)
+
+
+@pytest.mark.parametrize("tile", [128, 192, 256, 512, 1024, 2048])
+def test_tiles_and_their_overlap_fit_the_grid(tile: int) -> None:
+    runtime = runtime_of("cpu", "fp32", tile)
+    assert runtime.tile == tile
+    assert 0 < runtime.overlap <= tile // 2
+    assert (tile - runtime.overlap) % 64 == 0
