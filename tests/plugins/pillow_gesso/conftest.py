@@ -101,13 +101,22 @@ def photo() -> Callable[..., Image.Image]:
     return photo
 
 
+def undated(data: bytes) -> bytes:
+    """``data`` without the time of day, which libavif writes into animations."""
+    for box in (b"mvhd", b"tkhd", b"mdhd"):
+        at = data.find(box) + 8
+        if at >= 8 and data[4:8] == b"ftyp":
+            data = data[:at] + bytes(16) + data[at + 16 :]
+    return data
+
+
 @pytest.fixture
 def encoded() -> Callable[..., bytes]:
-    """``encoded(image, format, **params)``: the bytes of a save to a stream."""
+    """``encoded(image, format, **params)``: the bytes of a save to a stream, undated."""
 
     def encoded(image: Image.Image, format: str, **params: Any) -> bytes:
         stream = io.BytesIO()
         image.save(stream, format, **params)
-        return stream.getvalue()
+        return undated(stream.getvalue())
 
     return encoded
