@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress
 
-__all__ = ["Tick", "answer", "answer_json", "bar", "one_line", "say", "screen"]
+__all__ = ["Tick", "answer", "answer_json", "bar", "live", "one_line", "say"]
 
 Tick = Callable[[int, int], None]
 PIPED_WIDTH = 140  # a table in a file need not fit 80 columns
@@ -35,13 +36,6 @@ def answer() -> Console:
     return Console(width=None if sys.stdout.isatty() else PIPED_WIDTH, highlight=False)
 
 
-def screen() -> Console:
-    """Where a person watches: stderr."""
-    from rich.console import Console
-
-    return Console(stderr=True, highlight=False)
-
-
 def answer_json(content: Any) -> None:
     """A JSON document on stdout; numbers that are not finite become null."""
     print(json.dumps(_finite(content), indent=1, allow_nan=False, default=str), flush=True)
@@ -57,21 +51,25 @@ def _finite(value: Any) -> Any:
     return value
 
 
-@contextmanager
-def bar(label: str) -> Iterator[Tick]:
-    """A progress bar that is told (done, total); only on a terminal, gone when it ends."""
+def live() -> Progress:
+    """A progress display on stderr; only on a terminal, gone when it ends."""
+    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as Remaining
 
-    console = screen()
+    console = Console(stderr=True, highlight=False)
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         Remaining(),
     )
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as progress:
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+@contextmanager
+def bar(label: str) -> Iterator[Tick]:
+    """A progress bar that is told (done, total)."""
+    with live() as progress:
         task = progress.add_task(label, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)

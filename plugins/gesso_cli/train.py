@@ -16,7 +16,7 @@ import typer
 
 from gesso.errors import InputError, ModelError
 from gesso_cli import options as o
-from gesso_cli.console import answer_json, say, screen
+from gesso_cli.console import answer_json, live, say
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -259,20 +259,8 @@ def _asking() -> Iterator[Callable[[], bool]]:
 @contextmanager
 def watching(steps: int) -> Iterator[Log]:
     """A live bar on a terminal, and a line for every full record anywhere."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn as Remaining
-
-    console = screen()
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        Remaining(),
-    )
     began = time.monotonic()
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as progress:
+    with live() as progress:
         task = progress.add_task("reading pictures", total=None)
 
         def log(record: dict[str, Any]) -> None:
