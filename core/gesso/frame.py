@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import numpy as np
 import torch
@@ -78,7 +78,7 @@ class Frame:
         if isinstance(image, np.ndarray):
             return cls._of_array(image)
         if hasattr(image, "getbands"):
-            return cls._of_pil(image)  # type: ignore[arg-type]
+            return cls._of_pil(cast("Image.Image", image))
         raise InputError(
             f"cannot read a picture from {type(image).__name__}; "
             "pass a PIL image, a numpy array or a torch tensor"

@@ -101,7 +101,7 @@ class Stage(nn.Module):
         return x
 
 
-class WindowUNet(ModelMixin, ConfigMixin):  # type: ignore[misc]
+class WindowUNet(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers has no types
     """Raw network F of EDM (Karras et al. 2022, Eq. 7) on pixel-unshuffled pictures.
 
     Args:
@@ -118,7 +118,7 @@ class WindowUNet(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     _supports_gradient_checkpointing = False
 
-    @register_to_config  # type: ignore[untyped-decorator]
+    @register_to_config  # type: ignore[untyped-decorator]  # as above
     def __init__(
         self,
         in_channels: int = 3,
@@ -131,7 +131,7 @@ class WindowUNet(ModelMixin, ConfigMixin):  # type: ignore[misc]
         norm: bool = False,
         sigma_data: float = 0.5,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # as above
         self.patch, self.sigma_data = patch, sigma_data
         self.noise_embedding = nn.Sequential(
             nn.Linear(64, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU()

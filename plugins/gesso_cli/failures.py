@@ -64,7 +64,8 @@ def describe(error: Exception) -> str:
     if _is_usage(error):
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "gesso"
-        said = one_line(error.format_message()).rstrip(".")  # type: ignore[attr-defined]
+        format_message = getattr(error, "format_message", error.__str__)
+        said = one_line(format_message()).rstrip(".")
         return f"{said}; see {command} --help"
     if isinstance(error, GessoError):
         return ARGUMENT.sub(r"--\1", one_line(error))

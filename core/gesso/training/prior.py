@@ -143,7 +143,7 @@ class PriorTrainer:
         clean = clean.to(self.runtime.device).contiguous(memory_format=torch.channels_last)
         mean, each, sigma = self.loss(clean)
         self.optimizer.zero_grad(set_to_none=True)
-        mean.backward()  # type: ignore[no-untyped-call]
+        mean.backward()  # type: ignore[no-untyped-call]  # torch states no types here
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         # A rare non-finite batch must not poison the weights or their average.
         if torch.isfinite(norm):
