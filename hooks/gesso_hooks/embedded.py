@@ -8,18 +8,27 @@ from gesso.cards import ModelCard, embedded
 from gesso_hooks.specs import hookimpl
 
 if TYPE_CHECKING:
+    from gesso.evaluation.pipeline import Peer
     from gesso.frame import Frame
     from gesso.options import EnhanceOptions, PreprocessOptions
     from gesso.runtime import Runtime
     from gesso.target import Target
 
-__all__ = ["gesso_after_decode", "gesso_before_encode", "gesso_models"]
+__all__ = ["gesso_after_decode", "gesso_before_encode", "gesso_models", "gesso_peers"]
 
 
 @hookimpl
 def gesso_models() -> list[ModelCard]:
     """The cards that ship inside the wheel."""
     return list(embedded())
+
+
+@hookimpl
+def gesso_peers() -> list[Peer]:
+    """Trivial filters, decoders, networks and encoders of others."""
+    from gesso.evaluation.peers import PEERS
+
+    return list(PEERS)
 
 
 # trylast: whatever another plug-in answers wins.

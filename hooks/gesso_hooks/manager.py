@@ -13,7 +13,7 @@ import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from importlib import metadata
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import pluggy
 
@@ -26,6 +26,7 @@ from gesso_hooks.host import Host
 if TYPE_CHECKING:
     import typer
 
+    from gesso.evaluation.pipeline import Peer
     from gesso.frame import Frame
     from gesso.options import EnhanceOptions, PreprocessOptions
     from gesso.runtime import Runtime
@@ -39,11 +40,14 @@ __all__ = [
     "hosts",
     "load",
     "manager",
+    "peers",
 ]
 
 GROUP = "gesso"
 ALWAYS = "embedded"
 MEND = "update or uninstall it, or leave it out with GESSO_PLUGINS"
+
+Named = TypeVar("Named", "Host", "Peer")
 
 _lock = threading.RLock()
 _manager: pluggy.PluginManager | None = None
@@ -109,18 +113,14 @@ def after_decode(
 
 def hosts() -> dict[str, Host]:
     """The host adapters there are, by name; of two of one name the first loaded stays."""
-    problems: list[str] = []
-    there: dict[str, Host] = {}
-    for plugin, answer in _ask_each(manager(), "gesso_hosts", problems):
-        for host in answer:
-            if not isinstance(host, Host):
-                problems.append(f"plug-in {plugin!r}: {host!r} is not a Host; {MEND}")
-            elif there.setdefault(host.name, host) != host:
-                problems.append(
-                    f"plug-in {plugin!r}: there is a host named {host.name!r} already; {MEND}"
-                )
-    _report(problems)
-    return there
+    return _by_name("gesso_hosts", Host, "host")
+
+
+def peers() -> dict[str, Peer]:
+    """What gesso can be measured against, by name; of two of one name the first loaded stays."""
+    from gesso.evaluation.pipeline import Peer
+
+    return _by_name("gesso_peers", Peer, "peer")
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -206,6 +206,22 @@ def _ask_each(
     return answers
 
 
+def _by_name(hook: str, kind: type[Named], noun: str) -> dict[str, Named]:
+    """What a collecting hook gives; answers of another kind or a taken name are reported."""
+    problems: list[str] = []
+    there: dict[str, Named] = {}
+    for plugin, answer in _ask_each(manager(), hook, problems):
+        for item in answer:
+            if not isinstance(item, kind):
+                problems.append(f"plug-in {plugin!r}: {item!r} is not a {kind.__name__}; {MEND}")
+            elif there.setdefault(item.name, item) != item:
+                problems.append(
+                    f"plug-in {plugin!r}: there is a {noun} named {item.name!r} already; {MEND}"
+                )
+    _report(problems, depth=4)
+    return there
+
+
 def _answered(hook: pluggy.HookCaller, **arguments: object) -> object:
     frame = hook(**arguments)
     if frame is None:
@@ -230,10 +246,10 @@ def _one_line(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
-def _report(problems: list[str]) -> None:
+def _report(problems: list[str], depth: int = 3) -> None:
     # Last, so that warnings turned into errors find the plug-ins loaded.
     for problem in problems:
-        warnings.warn(problem, PluginWarning, stacklevel=3)
+        warnings.warn(problem, PluginWarning, stacklevel=depth)
 
 
 def _trace_call(

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from gesso.cards import ModelCard
     from gesso.codec import Codec
+    from gesso.evaluation.pipeline import Peer
     from gesso.frame import Frame
     from gesso.options import EnhanceOptions, PreprocessOptions
     from gesso.runtime import Runtime
@@ -31,6 +32,11 @@ def gesso_models() -> list[ModelCard]:
 @hookspec
 def gesso_codecs() -> list[Codec]:
     """Codecs to evaluate with and to name as a target; they import their library on first use."""
+
+
+@hookspec
+def gesso_peers() -> list[Peer]:
+    """What a user might pick instead of gesso, to be measured beside it by ``gesso peers``."""
 
 
 @hookspec(firstresult=True)

@@ -12,7 +12,19 @@ from typer.core import TyperGroup
 
 import gesso_hooks
 from gesso import __version__
-from gesso_cli import bench, calibrate, demo, enhance, evaluate, models, train
+from gesso_cli import (
+    bd,
+    bench,
+    calibrate,
+    compare,
+    demo,
+    enhance,
+    evaluate,
+    inventory,
+    models,
+    peers,
+    train,
+)
 from gesso_cli.console import say
 from gesso_cli.failures import guarded
 
@@ -43,7 +55,19 @@ def build() -> typer.Typer:
         rich_markup_mode="markdown",
     )
     app.callback()(_root)
-    for module in (enhance, models, train, calibrate, evaluate, demo, bench):
+    for module in (
+        enhance,
+        models,
+        train,
+        calibrate,
+        evaluate,
+        compare,
+        bd,
+        peers,
+        inventory,
+        demo,
+        bench,
+    ):
         module.add(app)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

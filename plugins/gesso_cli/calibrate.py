@@ -51,8 +51,7 @@ def calibrate(
 ) -> None:
     """Measure how far each codec's decodes are from their sources, and write it to the card."""
     from gesso.codec import get_codec
-    from gesso.target import jpeg_qp
-    from gesso.training.calibrate import jpeg_equivalents
+    from gesso.training.calibrate import qp_equivalents
     from gesso.training.data import picture_files
 
     files = picture_files(val)
@@ -61,11 +60,13 @@ def calibrate(
     if not chosen:
         raise InputError("no codec asked for; pass --codecs jpeg, for instance")
     tables = {codec.name: _fit(files, codec) for codec in chosen}
-    jpeg = tables.get("jpeg") or _fit(files, get_codec("jpeg"))
+    # HEVC's own QP is the scale; where HEVC is not asked for, JPEG's place on it will do.
+    scale = get_codec("hevc" if "hevc" in tables else "jpeg")
+    reference = tables.get(scale.name) or _fit(files, scale)
     anchors = {
-        codec: jpeg_equivalents(rows, jpeg, jpeg_qp)
+        codec: qp_equivalents(rows, reference, scale.qp)
         for codec, rows in tables.items()
-        if codec != "jpeg"
+        if codec != scale.name
     }
     errors = {codec.name: _check(files, codec) for codec in chosen} if check else {}
     written = _write(card, tables, noise_scale, medium)
@@ -101,13 +102,10 @@ def _card(folder: Path, name: str | None) -> ModelCard:
 
 
 def _fit(files: list[Path], codec: Codec) -> Rows:
-    from gesso.evaluation.evaluate import default_qualities
-    from gesso.training.calibrate import QUALITIES, fit_noise_table
+    from gesso.training.calibrate import calibration_qualities, fit_noise_table
 
-    worst, best = codec.qualities
-    usual = worst <= min(QUALITIES) and max(QUALITIES) <= best <= 100
     with bar(codec.name) as tick:
-        return fit_noise_table(files, codec, QUALITIES if usual else default_qualities(codec), tick)
+        return fit_noise_table(files, codec, calibration_qualities(codec), tick)
 
 
 def _check(files: list[Path], codec: Codec) -> tuple[float, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,12 +13,15 @@ import typer
 from gesso.errors import InputError
 from gesso_cli import options as o
 from gesso_cli.console import answer, answer_json, bar, say
-from gesso_cli.evaluate import change
+from gesso_cli.pairing import caption
+from gesso_cli.tables import change
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from gesso.evaluation.evaluate import Coded
+    from gesso.evaluation.pipeline import Coded
+    from gesso.evaluation.report import Report
+    from gesso.evaluation.sheet import Exhibit
     from gesso.options import EnhanceOptions
 
 __all__ = ["add", "demo", "photograph"]
@@ -56,7 +60,7 @@ def demo(
 ) -> None:
     """Compress real photographs hard, enhance them, and show both side by side."""
     from gesso.codec import get_codec
-    from gesso.evaluation.evaluate import code
+    from gesso.evaluation.evaluate import evaluate
     from gesso.options import EnhanceOptions
     from gesso_hooks import after_decode
 
@@ -65,23 +69,49 @@ def demo(
     options = EnhanceOptions(o.known_model(model), preset.value, seed=seed, steps=steps)
     runtime = o.runtime_of(device, dtype, 1024)
     out.mkdir(parents=True, exist_ok=True)
-    done: list[tuple[str, Coded]] = []
-    with bar("photographs") as tick:
-        tick(0, len(levels) * len(chosen))
-        for quality in levels:
-            for name, source in chosen.items():
-                codec = get_codec("jpeg")
-                coded = code(source, codec, quality, METRICS, options, runtime, after_decode)
-                _keep(out / f"{name}-q{quality:g}", coded)
-                done.append((name, coded))
-                tick(len(done), len(levels) * len(chosen))
-    sheets = [_sheet(out, quality, done, options) for quality in levels]
+    coded: dict[tuple[str, float, str], Coded] = {}
+
+    def keep(file: str, one: Coded) -> None:
+        coded[file, one.quality, one.pipeline] = one
+
+    with bar("codings of photographs") as tick:
+        report = evaluate(
+            [_save(out / f"{name}.png", picture) for name, picture in chosen.items()],
+            get_codec("jpeg"),
+            "enhance",
+            levels,
+            METRICS,
+            options,
+            runtime,
+            treat=after_decode,
+            progress=tick,
+            keep=keep,
+        )
+    exhibits = [
+        exhibit for quality in report.qualities for exhibit in _hang(report, quality, coded)
+    ]
+    for exhibit in exhibits:
+        _keep(out / f"{exhibit.name}-q{exhibit.plain.quality:g}", exhibit)
+    sheets = [_sheet(out, quality, exhibits, options) for quality in report.qualities]
+    page = _page(out, report, coded)
     if json:
-        rows = [{"picture": name, **asdict(coded.row)} for name, coded in done]
-        answer_json({"folder": str(out), "sheets": [str(s) for s in sheets], "pictures": rows})
+        rows = [
+            {"picture": Path(p.file).stem, **asdict(row)}
+            for p in report.pictures
+            for row in p.points
+        ]
+        answer_json(
+            {
+                "folder": str(out),
+                "page": str(page),
+                "sheets": [str(s) for s in sheets],
+                "pictures": rows,
+            }
+        )
         return
-    _print(done)
-    say(f"pictures are in {out.absolute()}; look at {', '.join(s.name for s in sheets)} first")
+    _print(exhibits)
+    first = ", ".join(path.name for path in (page, *sheets))
+    say(f"pictures are in {out.absolute()}; look at {first} first")
 
 
 def photograph(name: str) -> Image.Image:
@@ -111,33 +141,71 @@ def photograph(name: str) -> Image.Image:
     return rgb.crop((left, top, left + width, top + height))
 
 
-def _keep(stem: Path, coded: Coded) -> None:
+def _save(path: Path, picture: Image.Image) -> Path:
+    from gesso.files import replacing
+
+    with replacing(path) as temporary:
+        picture.save(temporary, format="PNG")
+    return path
+
+
+def _hang(
+    report: Report, quality: float, coded: Mapping[tuple[str, float, str], Coded]
+) -> Iterator[Exhibit]:
+    """The pictures of one quality, with what was measured of them."""
+    from gesso.evaluation.sheet import Exhibit
+
+    for picture in report.pictures:
+        rows = {row.variant: row for row in picture.points if row.quality == quality}
+        yield Exhibit(
+            Path(picture.file).stem,
+            report.codec,
+            coded[picture.file, quality, "plain"],
+            coded[picture.file, quality, "gesso"],
+            rows["plain"].values,
+            rows["gesso"].values,
+        )
+
+
+def _keep(stem: Path, exhibit: Exhibit) -> None:
     """Write the ordinary JPEG and its enhancement, each whole or not at all."""
     from gesso.files import replacing
 
     with replacing(f"{stem}.jpg") as path:
-        path.write_bytes(coded.data)
-    with replacing(f"{stem}-gesso.png") as path:
-        coded.gesso.save(path, format="PNG")
+        path.write_bytes(exhibit.plain.data)
+    _save(Path(f"{stem}-gesso.png"), exhibit.gesso.picture)
 
 
-def _sheet(
-    out: Path, quality: float, done: list[tuple[str, Coded]], options: EnhanceOptions
-) -> Path:
+def _sheet(out: Path, quality: float, exhibits: Sequence[Exhibit], options: EnhanceOptions) -> Path:
     from gesso.evaluation.sheet import save_sheet
 
     path = out / f"side-by-side-q{quality:g}.png"
-    shown = [(name, coded) for name, coded in done if coded.row.quality == quality]
     save_sheet(
         path,
-        shown,
+        [exhibit for exhibit in exhibits if exhibit.plain.quality == quality],
         f"gesso on JPEG quality {quality:g}",
         f"model {options.model}, preset {options.preset}",
     )
     return path
 
 
-def _print(done: list[tuple[str, Coded]]) -> None:
+def _page(out: Path, report: Report, coded: Mapping[tuple[str, float, str], Coded]) -> Path:
+    from gesso.evaluation.page import Pair, save_page
+
+    pairs = []
+    for picture in report.pictures:
+        rows = {(row.variant, row.quality): row for row in picture.points}
+        for quality in report.qualities:
+            plain, gesso = (coded[picture.file, quality, v] for v in ("plain", "gesso"))
+            one, two = caption(rows["plain", quality]), caption(rows["gesso", quality])
+            name, shown = Path(picture.file).stem, (plain.source, plain.picture, gesso.picture)
+            pairs.append(Pair(name, quality, one, two, *shown))
+    path = out / "compare.html"
+    save_page(path, "JPEG with and without gesso", report.to_json(), pairs)
+    return path
+
+
+def _print(exhibits: Sequence[Exhibit]) -> None:
     from rich.table import Table
 
     from gesso.evaluation.metrics import METRICS as KNOWN
@@ -149,11 +217,11 @@ def _print(done: list[tuple[str, Coded]]) -> None:
     for metric in METRICS:
         for heading in (f"{KNOWN[metric].label} plain", "gesso", "change"):
             table.add_column(heading, justify="right")
-    for name, coded in done:
-        row = coded.row
-        cells = [name, f"{row.quality:g}", f"{row.bytes:,}", f"{row.bpp:.3f}"]
+    for exhibit in exhibits:
+        plain = exhibit.plain
+        cells = [exhibit.name, f"{plain.quality:g}", f"{len(plain.data):,}", f"{plain.bpp:.3f}"]
         for metric in METRICS:
-            cells += _cells(metric, row.plain[metric], row.gesso[metric])
+            cells += _cells(metric, exhibit.plain_values[metric], exhibit.gesso_values[metric])
         table.add_row(*cells)
     answer().print(table)
 

@@ -1,20 +1,33 @@
-"""`gesso evaluate`: what enhancement does for files of a codec, in figures."""
+"""`gesso evaluate`: what gesso does for files of a codec, in figures."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from gesso.errors import InputError
 from gesso_cli import options as o
-from gesso_cli.console import answer, answer_json, bar, say
+from gesso_cli.console import bar, say
+from gesso_cli.pairing import showcase
+from gesso_cli.reports import (
+    CsvFile,
+    HtmlFile,
+    JsonFile,
+    Resume,
+    check_free,
+    deliver,
+    growing,
+    resumable,
+)
+from gesso_cli.tables import print_report
 
 if TYPE_CHECKING:
-    from gesso.evaluation.report import Report
+    from gesso.cards import Role
+    from gesso.evaluation.pipeline import Side
 
-__all__ = ["add", "change", "evaluate"]
+__all__ = ["add", "evaluate", "treatment"]
 
 
 def add(app: typer.Typer) -> None:
@@ -24,126 +37,92 @@ def add(app: typer.Typer) -> None:
 
 def evaluate(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of source pictures.")],
-    codec: Annotated[str, typer.Option(help="What codes them.")] = "jpeg",
-    side: Annotated[str, typer.Option(help="What of gesso is measured: enhance.")] = "enhance",
-    qualities: Annotated[
-        str | None, typer.Option(help="As 10,20,40; five of the lower range if not given.")
-    ] = None,
-    metrics: Annotated[str, typer.Option(help="Of psnr, lpips, dists.")] = "psnr,lpips,dists",
+    codec: Annotated[str, typer.Option(help="What codes them; see gesso codecs.")] = "jpeg",
+    side: Annotated[
+        str, typer.Option(help="What of gesso is measured: preprocess or enhance.")
+    ] = "enhance",
+    qualities: o.Qualities = None,
+    metrics: o.Metrics = o.DEFAULT_METRICS,
     preset: o.PresetOption = o.PresetName.medium,
     tradeoff: o.Tradeoff = 1.0,
     model: o.Model = None,
     seed: o.Seed = 0,
-    json: Annotated[
-        Path | None, typer.Option(help="Write the report there; - prints it on stdout.")
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the report that --json names.")
-    ] = False,
+    json: JsonFile = None,
+    csv: CsvFile = None,
+    html: HtmlFile = None,
+    resume: Resume = False,
     overwrite: o.Overwrite = False,
+    jobs: o.Jobs = None,
     sigma: o.Sigma = None,
     steps: o.Steps = None,
+    strength: Annotated[float, typer.Option(min=0.0, max=1.0, help="Of --side preprocess.")] = 1.0,
+    guard: Annotated[
+        bool, typer.Option(help="Of --side preprocess: keep it only where it helps.")
+    ] = True,
     device: o.Device = "auto",
     dtype: o.Dtype = o.DtypeName.auto,
     tile: o.Tile = 1024,
 ) -> None:
-    """Code every picture with a real codec, enhance the decodes, and measure both.
+    """Code every picture with a real codec, with gesso before or after it, and measure both.
 
     The table shows means over the pictures: the ordinary decode, gesso's, and the change.
+    Bits per pixel count the whole file, container included.
     """
     from gesso.codec import get_codec
     from gesso.evaluation.evaluate import evaluate as measure
-    from gesso.options import EnhanceOptions
+    from gesso.evaluation.evaluate import side_pipelines
+    from gesso.options import EnhanceOptions, PreprocessOptions
     from gesso.training.data import picture_files
 
-    to_stdout = json is not None and str(json) == "-"
-    report_file = None if to_stdout else json
-    if resume and report_file is None:
-        raise InputError("--resume needs the report to go on with; name it with --json")
-    if report_file is not None and report_file.exists() and not (resume or overwrite):
-        raise InputError(f"{report_file} exists; pass --resume to go on with it, or --overwrite")
-    # A fresh file grows picture by picture; one to be replaced stays until the end.
-    growing = report_file if resume or not (report_file and report_file.exists()) else None
+    report_file = growing(json, resume, overwrite)
+    for path in (csv, html):
+        check_free(path, resume or overwrite)
     runtime = o.runtime_of(device, dtype, tile)
-    options = EnhanceOptions(o.known_model(model), preset.value, tradeoff, seed, sigma, steps)
-    try:
-        with bar(f"{codec} codings") as tick:
-            report = measure(
-                picture_files(folder),
-                get_codec(codec),
-                side,
-                o.numbers(qualities, float) if qualities is not None else None,
-                o.names(metrics),
-                options,
-                runtime,
-                progress=tick,
-                resume=growing,
-                enhancer=_enhancer(),
-            )
-    except KeyboardInterrupt:
-        if growing is not None and growing.exists():
-            say(f"{growing} holds what was measured; --resume goes on with it")
-        raise
-    if report_file is not None:
-        report.save(report_file)
-    if to_stdout:
-        answer_json(report.to_json())
+    options: EnhanceOptions | PreprocessOptions
+    role: Role = "prior"
+    if side == "preprocess":
+        role = "preprocessor"
+        name = o.known_model(model, role)
+        options = PreprocessOptions(name, strength, guard, seed)
     else:
-        _print(report)
-    for picture, reason in report.unreadable.items():
-        say(f"{picture}: {reason}; it is left out")
-    if report_file:
-        say(f"the report is {report_file}")
-    if report.unreadable:
-        raise typer.Exit(1)
+        name = o.known_model(model)
+        options = EnhanceOptions(name, preset.value, tradeoff, seed, sigma, steps)
+    where, treat = cast("Side", side), treatment(side)  # the library checks the side
+    files = picture_files(folder)
+    with resumable(report_file), bar(f"{codec} codings") as tick:
+        report = measure(
+            files,
+            get_codec(codec),
+            where,
+            o.numbers(qualities, float) if qualities is not None else None,
+            o.names(metrics),
+            options,
+            runtime,
+            treat=treat,
+            jobs=o.job_count(jobs, len(files), runtime),
+            prepare=partial(o.prepare, model, role),
+            progress=tick,
+            resume=report_file,
+        )
+    if html is not None:
+        from gesso.evaluation.page import save_page
+
+        pipelines = side_pipelines(get_codec(codec), where, options, runtime, treat)
+        pairs = showcase(files, *pipelines, report, runtime)
+        save_page(html, f"{codec} with and without gesso", report.to_json(), pairs)
+        say(f"written: {html}")
+    if json is None or str(json) != "-":
+        print_report(report)
+    deliver(report, json, csv)
 
 
-def _enhancer() -> Any:
-    """The hooks' chain, where a plug-in has a part in it; else the core's own."""
-    from gesso_hooks import after_decode
+def treatment(side: str) -> Any:
+    """The hooks' chain, where a plug-in has a part in it; else None, the core's own."""
+    from gesso_hooks import after_decode, before_encode
     from gesso_hooks.manager import manager
 
     # The core's own is known by the hash of its weights, which makes a report resumable.
-    answering = manager().hook.gesso_after_decode.get_hookimpls()
-    return after_decode if len(answering) > 1 else None
-
-
-def change(metric: str, plain: float, gesso: float) -> str:
-    """From plain to gesso: in dB for PSNR, in percent for the others."""
-    if metric == "psnr":
-        return f"{gesso - plain:+.2f} dB"
-    return f"{100 * (gesso / plain - 1):+.1f} %" if plain else "-"
-
-
-def _print(report: Report) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    from gesso.evaluation.metrics import METRICS
-
-    settings = report.settings
-    table = Table(
-        title=Text(
-            f"{report.codec}, {len(report.pictures)} pictures, {settings['model']}, "
-            f"preset {settings['preset']}"
-        ),
-        title_justify="left",
-        box=None,
-        pad_edge=False,
-    )
-    for heading in ("quality", "bpp"):
-        table.add_column(heading, justify="right")
-    for name in report.lower_is_better:
-        table.add_column(f"{METRICS[name].label} plain", justify="right")
-        table.add_column("gesso", justify="right")
-        table.add_column("change", justify="right")
-    for quality in report.qualities:
-        cells = [f"{quality:g}", f"{report.mean(quality, 'plain', 'bpp'):.3f}"]
-        for name, lower in report.lower_is_better.items():
-            plain, gesso = (report.mean(quality, v, name) for v in ("plain", "gesso"))
-            colour = "green" if (gesso < plain) == lower else "red"
-            digits = METRICS[name].digits
-            cells += [f"{plain:.{digits}f}", f"{gesso:.{digits}f}"]
-            cells.append(f"[{colour}]{change(name, plain, gesso)}")
-        table.add_row(*cells)
-    answer().print(table)
+    hooks = manager().hook
+    if side == "preprocess":
+        return before_encode if len(hooks.gesso_before_encode.get_hookimpls()) > 1 else None
+    return after_decode if len(hooks.gesso_after_decode.get_hookimpls()) > 1 else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from enum import StrEnum
@@ -18,22 +19,28 @@ if TYPE_CHECKING:
     from gesso.runtime import Runtime
 
 __all__ = [
+    "DEFAULT_METRICS",
     "Device",
     "Dtype",
     "DtypeName",
+    "Jobs",
     "Json",
+    "Metrics",
     "Model",
     "Overwrite",
     "PresetName",
     "PresetOption",
+    "Qualities",
     "Seed",
     "Sigma",
     "Steps",
     "Tile",
     "Tradeoff",
+    "job_count",
     "known_model",
     "names",
     "numbers",
+    "prepare",
     "runtime_of",
 ]
 
@@ -56,6 +63,7 @@ class DtypeName(StrEnum):
 
 Number = TypeVar("Number", int, float)
 
+MOST_JOBS = 8  # each takes about a gigabyte and a half
 RUN, MORE = "Where it runs", "The noise itself"
 
 PresetOption = Annotated[PresetName, typer.Option("--preset", help="Time traded for quality.")]
@@ -101,6 +109,20 @@ Tile = Annotated[
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Processes to spread pictures over; as many as the CPU has cores if not given.",
+        rich_help_panel=RUN,
+    ),
+]
+Qualities = Annotated[
+    str | None, typer.Option(help="As 10,20,40; five of the lower range if not given.")
+]
+# gesso.evaluation.measure.DEFAULT_METRICS, which a test holds equal
+DEFAULT_METRICS = "psnr,ms_ssim,lpips,dists,ssimulacra2"
+Metrics = Annotated[str, typer.Option(help="Names, as gesso metrics lists them.")]
 Json = Annotated[bool, typer.Option("--json", help="Print a JSON document on stdout.")]
 
 
@@ -132,6 +154,23 @@ def known_model(name: str | None, role: Role = "prior") -> str:
         card = replace(card, name=str(card.folder))
     register_model(card)
     return get_model(card.name, role).name
+
+
+def prepare(model: str | None, role: Role = "prior") -> None:
+    """What a spawned process does first: plug-ins and the chosen model become known."""
+    import gesso_hooks
+
+    gesso_hooks.load()
+    if model is not None:
+        known_model(model, role)
+
+
+def job_count(asked: int | None, pictures: int, runtime: Runtime) -> int:
+    """Processes for so many pictures: what was asked for, else what the machine can use."""
+    if asked is None:
+        # several processes on one GPU would only wait for one another
+        asked = min(os.cpu_count() or 1, MOST_JOBS) if runtime.device.type == "cpu" else 1
+    return max(1, min(asked, pictures))
 
 
 def names(text: str) -> list[str]:

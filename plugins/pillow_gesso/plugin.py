@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from gesso.codec import PILLOW_CODECS, Codec
 from gesso_hooks import Host, hookimpl
+from pillow_gesso.heic import HEIC
 
 __all__ = ["gesso_codecs", "gesso_hosts"]
 
 
 @hookimpl
 def gesso_codecs() -> list[Codec]:
-    """JPEG, WebP and AVIF."""
-    return list(PILLOW_CODECS)
+    """JPEG, WebP, AVIF and HEIC."""
+    return [*PILLOW_CODECS, HEIC]
 
 
 @hookimpl

@@ -10,7 +10,16 @@ from PIL import Image
 from skimage import data
 
 from gesso import codec as module
-from gesso.codec import PILLOW_CODECS, Codec, PillowCodec, codecs, get_codec, register_codec
+from gesso.codec import (
+    PILLOW_CODECS,
+    Codec,
+    PillowCodec,
+    check_quality,
+    codecs,
+    get_codec,
+    interpolate_anchors,
+    register_codec,
+)
 from gesso.errors import InputError
 
 
@@ -56,5 +65,21 @@ def test_the_registry_takes_a_codec_once(monkeypatch: pytest.MonkeyPatch) -> Non
     assert get_codec("mine") is mine and "mine" in codecs()
     with pytest.raises(InputError, match="'mine' is registered already"):
         register_codec(PillowCodec("mine", ".other"))
-    with pytest.raises(InputError, match="avif, jpeg, mine, webp"):
+    with pytest.raises(InputError, match=r"avif.*jpeg.*mine.*webp"):
         get_codec("nope")
+
+
+@pytest.mark.parametrize("quality", [0.9, 100.1, float("nan"), -5])
+def test_a_quality_out_of_range_raises(quality: float) -> None:
+    with pytest.raises(InputError, match=r"outside jpeg's range \[1, 100\]"):
+        check_quality(get_codec("jpeg"), quality)
+    with pytest.raises(InputError, match="outside jpeg's range"):
+        get_codec("jpeg").encode(Image.new("RGB", (8, 8)), quality)
+
+
+def test_anchors_are_interpolated_and_held_at_their_ends() -> None:
+    anchors = ((10, 40.0), (20, 30.0), (60, 10.0))
+    found = [interpolate_anchors(anchors, at) for at in (-1, 10, 15, 20, 50, 60, 99)]
+    assert found == [40, 40, 35, 30, 15, 10, 10]
+    assert interpolate_anchors(((5, 7.0),), 50) == 7
+    assert interpolate_anchors(((5, 7.0), (5, 9.0), (6, 1.0)), 5.5) == 5

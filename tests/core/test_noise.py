@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage import data
 
+from gesso import codec
 from gesso.errors import InputError
 from gesso.frame import Frame
 from gesso.noise import (
@@ -66,11 +68,71 @@ def test_sigma_grows_with_tradeoff_and_scale() -> None:
     torch.testing.assert_close(full, 2 * estimated_rmse(TABLE, target, frame))
 
 
-def test_a_codec_without_a_table_raises() -> None:
-    with pytest.raises(InputError, match="calibrated for codec 'webp', only for jpeg"):
-        estimated_rmse(TABLE, Target("webp", 20), Frame.of(torch.zeros(3, 4, 4)))
+@dataclass(frozen=True)
+class Scale:
+    """A third party's codec: quality is the QP, 51 the worst."""
+
+    name: str
+    extension: str = ".x"
+    qualities: tuple[float, float] = (51.0, 0.0)
+
+    def encode(self, image: Image.Image, quality: float) -> bytes:
+        raise NotImplementedError
+
+    def decode(self, data: bytes) -> Image.Image:
+        raise NotImplementedError
+
+    def qp(self, quality: float) -> float:
+        return quality
+
+
+@pytest.fixture
+def scales(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``hevc`` and ``mine``, known for one test."""
+    known = {codec.name: codec for codec in (Scale("hevc"), Scale("mine"))}
+    monkeypatch.setattr(codec, "_registry", {**codec._registry, **known})
+
+
+def test_a_codec_without_a_table_is_taken_for_jpeg_at_equal_qp(scales: None) -> None:
+    frame = Frame.of(torch.rand(3, 8, 8))
+    for quality in (10, 30, 90):
+        alike = Target("mine", Target("jpeg", quality).qp)
+        torch.testing.assert_close(
+            estimated_rmse(TABLE, alike, frame),
+            estimated_rmse(TABLE, Target("jpeg", quality), frame),
+        )
+    between = [float(estimated_rmse(TABLE, Target("mine", qp), frame)[0]) for qp in range(52)]
+    assert between == sorted(between) and between[0] < between[-1]
+
+
+def test_a_codec_without_a_table_is_taken_for_hevc_first(scales: None) -> None:
+    frame = Frame.of(torch.rand(3, 8, 8))
+    table = {**TABLE, "hevc": [[20, -5.0, 0.3, 1.0], [40, -3.0, 0.3, -2.0]]}
+    for qp in (10, 20, 25, 51):
+        torch.testing.assert_close(
+            estimated_rmse(table, Target("mine", qp), frame),
+            estimated_rmse(table, Target("hevc", qp), frame),
+        )
+
+
+def test_any_table_is_better_than_none(scales: None) -> None:
+    frame, avif = Frame.of(torch.rand(3, 8, 8)), {"avif": TABLE["jpeg"]}
+    assert float(estimated_rmse(avif, Target("mine", 30), frame)) > 0
+    # A table of a codec that is not there cannot be read: nothing tells its QP index.
+    for table in ({}, {"gone": TABLE["jpeg"]}):
+        with pytest.raises(InputError, match=r"never calibrated for codec 'mine'.*pass sigma="):
+            estimated_rmse(table, Target("mine", 30), frame)
+
+
+def test_the_rate_of_an_unknown_codec_tells_nothing() -> None:
     with pytest.raises(InputError, match="pass quality="):
         quality_of_rate(TABLE, "webp", 1.0)
+
+
+def test_the_rate_tells_the_quality_on_a_falling_scale_too() -> None:
+    table = {"hevc": [[20, -5.0, 0.3, 1.0], [30, -4.0, 0.3, 0.0], [40, -3.0, 0.3, -2.0]]}
+    found = [quality_of_rate(table, "hevc", bpp) for bpp in (8, 2, 2**0.5, 0.5, 0.1)]
+    assert found == pytest.approx([20, 20, 25, 35, 40])
 
 
 def test_the_rate_tells_the_quality() -> None:

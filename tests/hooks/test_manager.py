@@ -88,6 +88,7 @@ def test_public_names_are_pinned() -> None:
         "hookimpl",
         "hosts",
         "load",
+        "peers",
     ]
     assert all(hasattr(gesso_hooks, name) for name in gesso_hooks.__all__)
 

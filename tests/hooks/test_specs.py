@@ -16,7 +16,17 @@ from typer.testing import CliRunner
 import gesso.cards
 import gesso.codec
 from gesso import EnhanceOptions, Frame, ModelError, PreprocessOptions, Runtime, Target
-from gesso_hooks import Host, PluginWarning, add_commands, after_decode, before_encode, hosts, specs
+from gesso.evaluation.pipeline import Peer
+from gesso_hooks import (
+    Host,
+    PluginWarning,
+    add_commands,
+    after_decode,
+    before_encode,
+    hosts,
+    peers,
+    specs,
+)
 from gesso_hooks.manager import manager
 
 Install = Callable[..., None]
@@ -105,6 +115,51 @@ def test_gesso_codecs_example_of_the_documentation_works(install: Install) -> No
     assert Target("jpeg2000", 40).qp == pytest.approx(22.9, abs=0.1)
 
 
+PEER = """
+from gesso.evaluation.pipeline import Peer
+from gesso_hooks import hookimpl
+
+@hookimpl
+def gesso_peers():
+    return [Peer({name!r}, "enhance", "of plug-in {plugin}")]
+"""
+
+
+def test_gesso_peers_collects_the_core_s_and_others(install: Install) -> None:
+    install("a", PEER.format(name="varnish", plugin="a"))
+    there = peers()
+    assert {"blur", "unsharp", "jpegqs", "varnish"} <= set(there)
+    assert all(isinstance(peer, Peer) and name == peer.name for name, peer in there.items())
+
+
+def test_gesso_peers_of_the_documentation_works(install: Install) -> None:
+    from PIL import Image, ImageFilter
+
+    examples = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    install("median", next(source for source in examples if "def gesso_peers" in source))
+    picture = Image.effect_noise((16, 16), 50).convert("RGB")
+    jpeg = gesso.codec.get_codec("jpeg")
+    shown = peers()["median"].pipeline(jpeg).run(picture, 30)
+    assert shown.picture == shown.decoded.filter(ImageFilter.MedianFilter(3))
+
+
+def test_gesso_peers_of_a_taken_name_is_reported(install: Install) -> None:
+    install("a", PEER.format(name="varnish", plugin="a"))
+    install("b", PEER.format(name="varnish", plugin="b"))
+    said = r"plug-in 'b': there is a peer named 'varnish' already"
+    with pytest.warns(PluginWarning, match=said) as caught:
+        there = peers()
+    assert there["varnish"].about == "of plug-in a"
+    # the warning points at whoever asked
+    assert caught[0].filename == __file__
+
+
+def test_gesso_peers_answer_of_the_wrong_kind_is_reported(install: Install) -> None:
+    install("a", PEER.format(name="varnish", plugin="a").replace("[Peer", "['oil', Peer"))
+    with pytest.warns(PluginWarning, match="plug-in 'a': 'oil' is not a Peer"):
+        assert "varnish" in peers()
+
+
 def test_gesso_before_encode_first_answer_counts(install: Install) -> None:
     install("a", answering("gesso_before_encode", "return None"))
     install("b", answering("gesso_before_encode", "return frame.with_rgb(frame.rgb / 2)"))
@@ -180,7 +235,8 @@ def test_gesso_after_decode_error_reaches_the_host(install: Install) -> None:
 def test_gesso_after_decode_wrapper_of_the_documentation_works(
     install: Install, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    install("timer", re.findall(r"```python\n(.*?)```", README, re.DOTALL)[1])
+    examples = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    install("timer", next(source for source in examples if "wrapper=True" in source))
     frame = grey(0.5)
     assert after_decode(frame, TARGET, UNCHANGED) is frame
     assert re.fullmatch(r"medium: \d+\.\d\d s\n", capsys.readouterr().out)

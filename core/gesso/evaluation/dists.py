@@ -9,6 +9,8 @@ weights alpha and beta are the authors', from their package ``DISTS_pytorch``.
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +19,7 @@ from torch.nn import functional
 from gesso.errors import ModelError
 from gesso.evaluation.trunks import Convolution, package_folder, read_checked, trunk
 
-__all__ = ["Dists"]
+__all__ = ["Dists", "missing_weights"]
 
 # VGG16's convolutions, grouped by the stage that ends in relu1_2, relu2_2, ... relu5_3
 STAGES = ((0, 1), (2, 3), (4, 5, 6), (7, 8, 9), (10, 11, 12))
@@ -27,6 +29,7 @@ STABLE = 1e-6
 # of weights.pt, and how to have it
 SHA256 = "f5e65c96230b7f6ca995691647d482237e4cab8a50c5c4a5784f219ef0748218"
 MEND = "run: pip install --no-deps DISTS_pytorch==0.1"
+ABSENT = f"the weights of DISTS are not installed; {MEND}"
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
@@ -62,23 +65,35 @@ class Dists(nn.Module):
     @classmethod
     def pretrained(cls) -> Dists:
         """The published metric, from installed packages; ModelError says what is missing."""
-        folder = package_folder("DISTS_pytorch")
-        file = folder / "weights.pt" if folder else None
-        if file is None or not file.is_file():
-            raise ModelError(f"the weights of DISTS are not installed; {MEND}")
+        file = _file()
+        if file is None:
+            raise ModelError(ABSENT)
         data = io.BytesIO(read_checked(file, SHA256, MEND))
         state = torch.load(data, map_location="cpu", weights_only=True)
         return cls(trunk("vgg16"), state["alpha"].flatten(), state["beta"].flatten())
 
     def forward(self, reference: Tensor, picture: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1] twice -> (B,)."""
-        one, two = reference, picture
-        distance = self._unlike(0, one, two)
-        one, two = (one - self.mean) / self.std, (two - self.mean) / self.std
+        return self.distance(self.stages(reference), self.stages(picture))
+
+    def stages(self, x: Tensor) -> Iterator[Tensor]:
+        """(B, 3, H, W) in [0, 1] -> the picture itself, then what each stage makes of it.
+
+        Computed as they are asked for, so that few need to be held at a time.
+        """
+        yield x
+        x = (x - self.mean) / self.std
         for stage in range(len(STAGES)):
-            one, two = self._stage(stage, one), self._stage(stage, two)
-            distance = distance + self._unlike(stage + 1, one, two)
-        return distance
+            x = self._stage(stage, x)
+            yield x
+
+    def distance(self, one: Iterable[Tensor], two: Iterable[Tensor]) -> Tensor:
+        """The stages of a reference and of a picture -> (B,)."""
+        parts = [
+            self._unlike(stage, first, second)
+            for stage, (first, second) in enumerate(zip(one, two, strict=True))
+        ]
+        return torch.stack(parts).sum(0)
 
     def _stage(self, stage: int, x: Tensor) -> Tensor:
         if stage:
@@ -109,3 +124,14 @@ class Dists(nn.Module):
         return (self.alpha[channels] * texture[:, :, 0, 0]).sum(1) + (
             self.beta[channels] * structure
         ).sum(1)
+
+
+def missing_weights() -> str | None:
+    """Why the authors' alpha and beta cannot be had here, with the mend; None when they can."""
+    return None if _file() else ABSENT
+
+
+def _file() -> Path | None:
+    folder = package_folder("DISTS_pytorch")
+    file = folder / "weights.pt" if folder else None
+    return file if file is not None and file.is_file() else None

@@ -1,24 +1,25 @@
-"""Full-reference metrics on (B, 3, H, W) pictures in [0, 1]: PSNR, LPIPS and DISTS."""
+"""Full-reference metrics on (B, 3, H, W) pictures in [0, 1], and the registry of them."""
 
 from __future__ import annotations
 
-import threading
-import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from gesso.errors import InputError, ModelError
-from gesso.evaluation.trunks import trunk
+from gesso.errors import InputError
+from gesso.evaluation import butteraugli, perceptual, ssimulacra2, structural, vmaf
 
 if TYPE_CHECKING:
-    import torch
-    from torch import Tensor, nn
+    from torch import Tensor
 
 __all__ = ["METRICS", "Metric", "get_metrics"]
 
-_building = threading.RLock()
+# Features of a reference take about half a kilobyte for each of its pixels.
+HELD = 2**21
+
+
+def _here() -> None:
+    return None
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,12 @@ class Metric:
         lower_is_better: False for similarities such as PSNR.
         digits: decimals worth printing.
         function: (reference, picture), both (B, 3, H, W) float in [0, 1] on one device,
-            -> (B,) float32. Differentiable in both; built on first use.
+            -> (B,) float32. Differentiable in both, unless a program of others computes it
+            (vmaf, vmaf_neg, butteraugli); built on first use.
         smallest: the shortest side in pixels that the metric is defined on.
+        missing: why it cannot run on this machine, with the mend; None when it can.
+        prepare: (reference) -> the function of a picture that compares it with that
+            reference; where looking at a reference once saves time.
     """
 
     name: str
@@ -41,11 +46,50 @@ class Metric:
     digits: int
     function: Callable[[Tensor, Tensor], Tensor]
     smallest: int = 1
+    missing: Callable[[], str | None] = _here
+    prepare: Callable[[Tensor], Callable[[Tensor], Tensor]] | None = None
 
     def __call__(self, reference: Tensor, picture: Tensor) -> Tensor:
-        """The metric's value for every picture; raises InputError for shapes that do not fit."""
+        """The metric's value for every picture.
+
+        Raises:
+            InputError: shapes that do not fit, pictures smaller than ``smallest``, or a
+                program that is not installed.
+            ModelError: weights that are not installed, or damaged.
+        """
         import torch
 
+        self._check(reference, picture)
+        # half precision would move the third digit
+        with torch.autocast(picture.device.type, enabled=False):
+            return self.function(reference.float(), picture.float())
+
+    def against(self, reference: Tensor) -> Callable[[Tensor], Tensor]:
+        """Compare many pictures with one reference: ``against(r)(p)`` is ``self(r, p)``.
+
+        Metrics that look through a network look at the reference once, which saves half of
+        their time from the second picture on, and hold what they saw while the function
+        lives; of references above two megapixels they hold nothing and save nothing.
+
+        Raises as a call does.
+        """
+        import torch
+
+        prepare = self.prepare
+        self._check(reference, reference)
+        if prepare is None or reference[:, 0].numel() > HELD:
+            return lambda picture: self(reference, picture)
+        with torch.autocast(reference.device.type, enabled=False):
+            prepared = prepare(reference.float())
+
+        def compare(picture: Tensor) -> Tensor:
+            self._check(reference, picture)
+            with torch.autocast(picture.device.type, enabled=False):
+                return prepared(picture.float())
+
+        return compare
+
+    def _check(self, reference: Tensor, picture: Tensor) -> None:
         if reference.shape != picture.shape or picture.ndim != 4 or picture.shape[1] != 3:
             raise InputError(
                 f"{self.label} needs two (B, 3, H, W) tensors of one shape, got "
@@ -57,78 +101,71 @@ class Metric:
                 f"{self.label} needs {self.smallest} x {self.smallest} pixels or more, "
                 f"got {width} x {height}; leave the picture or the metric out"
             )
-        # half precision would move the third digit
-        with torch.autocast(picture.device.type, enabled=False):
-            return self.function(reference.float(), picture.float())
-
-
-def _psnr(reference: Tensor, picture: Tensor) -> Tensor:
-    """10 log10(1 / MSE) in dB over all channels; infinite for equal pictures."""
-    error = (reference - picture).square().mean((1, 2, 3))
-    return -10 * error.log10()
-
-
-def _lpips(reference: Tensor, picture: Tensor) -> Tensor:
-    """LPIPS 0.1, AlexNet (Zhang et al., "The Unreasonable Effectiveness of Deep Features
-    as a Perceptual Metric", CVPR 2018), by the authors' package."""
-    network = _on_device(_build_lpips, reference.device)
-    return cast("Tensor", network(reference, picture, normalize=True)).flatten()
-
-
-def _dists(reference: Tensor, picture: Tensor) -> Tensor:
-    """DISTS (Ding et al., TPAMI 2022) at the pictures' own size."""
-    return cast("Tensor", _on_device(_build_dists, reference.device)(reference, picture))
-
-
-def _on_device(build: Callable[[], nn.Module], device: torch.device) -> nn.Module:
-    """One frozen network per device, built once whatever thread asks first."""
-    with _building:
-        return _built(build, device)
-
-
-@cache
-def _built(build: Callable[[], nn.Module], device: torch.device) -> nn.Module:
-    import torch
-
-    # Weights made in inference mode could never serve as a loss; and the random start that
-    # is overwritten must not move the caller's random numbers.
-    with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
-        return build().to(device).eval().requires_grad_(False)
-
-
-def _build_lpips() -> nn.Module:
-    import torch
-
-    try:
-        import lpips
-    except ImportError as error:
-        raise ModelError(
-            "LPIPS needs the package lpips; run: pip install 'gesso[evaluate]'"
-        ) from error
-    with warnings.catch_warnings():
-        # the package still passes torchvision's old arguments
-        for message in ("The parameter 'pretrained'", "Arguments other than a weight enum"):
-            warnings.filterwarnings("ignore", message=message, category=UserWarning)
-        network = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
-    layers = [m for m in network.net.modules() if isinstance(m, torch.nn.Conv2d)]
-    for layer, (weight, bias) in zip(layers, trunk("alexnet"), strict=True):
-        layer.load_state_dict({"weight": weight, "bias": bias})
-    return cast("nn.Module", network)
-
-
-def _build_dists() -> nn.Module:
-    from gesso.evaluation.dists import Dists
-
-    return Dists.pretrained()
 
 
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("psnr", "PSNR", False, 2, _psnr),
+        Metric("psnr", "PSNR", False, 2, structural.psnr),
+        # the window must fit
+        Metric("ssim", "SSIM", False, 4, structural.ssim, 11, structural.missing_ssim),
+        # after four halvings the window must still fit
+        Metric("ms_ssim", "MS-SSIM", False, 4, structural.ms_ssim, 161, structural.missing_ssim),
         # below 31 pixels AlexNet's second pooling has nothing to pool
-        Metric("lpips", "LPIPS", True, 4, _lpips, smallest=31),
-        Metric("dists", "DISTS", True, 4, _dists),
+        Metric(
+            "lpips",
+            "LPIPS",
+            True,
+            4,
+            perceptual.lpips_alex,
+            smallest=31,
+            missing=perceptual.missing_lpips_alex,
+            prepare=perceptual.lpips_alex_against,
+        ),
+        # below 16 pixels VGG16's fourth pooling has nothing to pool
+        Metric(
+            "lpips_vgg",
+            "LPIPS (VGG)",
+            True,
+            4,
+            perceptual.lpips_vgg,
+            smallest=16,
+            missing=perceptual.missing_lpips_vgg,
+            prepare=perceptual.lpips_vgg_against,
+        ),
+        Metric(
+            "dists",
+            "DISTS",
+            True,
+            4,
+            perceptual.dists,
+            missing=perceptual.missing_dists,
+            prepare=perceptual.dists_against,
+        ),
+        # with fewer than six scales its weights would meet the wrong terms
+        Metric("ssimulacra2", "SSIMULACRA2", False, 2, ssimulacra2.ssimulacra2, smallest=113),
+        # below 8 pixels the program sees no difference
+        Metric(
+            "butteraugli",
+            "Butteraugli",
+            True,
+            3,
+            butteraugli.butteraugli,
+            smallest=8,
+            missing=butteraugli.missing_butteraugli,
+        ),
+        # below 48 pixels equal pictures score less, at 16 libvmaf crashes
+        Metric("vmaf", "VMAF", False, 2, vmaf.vmaf, 48, vmaf.missing_vmaf),
+        Metric("vmaf_neg", "VMAF NEG", False, 2, vmaf.vmaf_neg, 48, vmaf.missing_vmaf),
+        Metric(
+            "topiq_fr",
+            "TOPIQ-FR",
+            False,
+            4,
+            perceptual.topiq_fr,
+            smallest=32,
+            missing=perceptual.missing_topiq_fr,
+        ),
     )
 }
 

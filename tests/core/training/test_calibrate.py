@@ -9,12 +9,18 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from gesso.codec import get_codec
+from gesso.codec import PillowCodec, get_codec
 from gesso.errors import InputError
 from gesso.frame import Frame
 from gesso.noise import estimated_rmse
-from gesso.target import Target, jpeg_qp
-from gesso.training.calibrate import fit_noise_table, jpeg_equivalents, residual_db
+from gesso.target import Target
+from gesso.training.calibrate import (
+    QUALITIES,
+    calibration_qualities,
+    fit_noise_table,
+    qp_equivalents,
+    residual_db,
+)
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +34,23 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         Image.fromarray(picture[:200, left : left + 200]).save(path)
         paths.append(path)
     return paths
+
+
+@pytest.mark.parametrize(
+    ("ends", "expected"),
+    [
+        ((1, 100), QUALITIES),
+        ((0, 100), QUALITIES),
+        ((51, 0), (15, 20, 26, 31, 36, 41, 43, 46, 48)),
+        ((63, 0), (19, 25, 32, 38, 44, 50, 54, 57, 60)),
+        ((1, 8), (1, 2, 3, 4, 5, 6, 7, 8)),
+        ((1, 3), (1, 2, 3)),
+        ((0, 1), tuple(quality / 100 for quality in QUALITIES)),
+    ],
+)
+def test_any_scale_is_covered(ends: tuple[float, float], expected: tuple[float, ...]) -> None:
+    found = calibration_qualities(PillowCodec("x", ".x", qualities=ends))
+    assert found == pytest.approx(expected) and list(found) == sorted(found)
 
 
 @pytest.mark.parametrize("name", ["jpeg", "webp"])
@@ -46,8 +69,9 @@ def test_the_table_predicts_the_error(files: list[Path], name: str) -> None:
 
 def test_equivalents_map_a_codec_to_itself(files: list[Path]) -> None:
     rows = fit_noise_table(files, get_codec("jpeg"), (10, 30, 60, 90))
-    for quality, qp in jpeg_equivalents(rows, rows, jpeg_qp):
-        assert qp == pytest.approx(jpeg_qp(quality), abs=0.06)
+    scale = get_codec("jpeg").qp
+    for quality, qp in qp_equivalents(rows, rows, scale):
+        assert qp == pytest.approx(scale(quality), abs=0.06)
 
 
 def test_a_handful_of_pictures_is_refused(files: list[Path]) -> None:

@@ -38,8 +38,11 @@ def test_pictures_sheets_and_figures(
     document = json.loads(result.stdout)
     names = ("astronaut", "coffee", "chelsea")
     expected = {f"{n}-q{q}{end}" for n in names for q in (10, 20) for end in (".jpg", "-gesso.png")}
-    expected |= {"side-by-side-q10.png", "side-by-side-q20.png"}
+    expected |= {"compare.html", "side-by-side-q10.png", "side-by-side-q20.png"} | {
+        f"{n}.png" for n in names
+    }
     assert {path.name for path in out.iterdir()} == expected
+    assert len(document["pictures"]) == 3 * 2 * 2
     for row in document["pictures"]:
         stem = out / f"{row['picture']}-q{row['quality']}"
         data = stem.with_suffix(".jpg").read_bytes()
@@ -48,18 +51,18 @@ def test_pictures_sheets_and_figures(
         stream = io.BytesIO()
         source.save(stream, "JPEG", quality=row["quality"])
         assert data == stream.getvalue()
-        for variant, path in (("plain", f"{stem}.jpg"), ("gesso", f"{stem}-gesso.png")):
-            error = np.asarray(Image.open(path), float) - np.asarray(source, float)
-            psnr = 10 * np.log10(255**2 / np.square(error).mean())
-            assert row[variant]["psnr"] == pytest.approx(psnr, rel=1e-4)
-            assert {"lpips", "dists"} < set(row[variant])
+        path = f"{stem}.jpg" if row["variant"] == "plain" else f"{stem}-gesso.png"
+        error = np.asarray(Image.open(path), float) - np.asarray(source, float)
+        psnr = 10 * np.log10(255**2 / np.square(error).mean())
+        assert row["values"]["psnr"] == pytest.approx(psnr, rel=1e-4)
+        assert {"lpips", "dists"} < set(row["values"])
 
     again = run(*arguments, "--pictures", "coffee", "--qualities", "10")
     assert again.exit_code == 0
     [heading, line] = again.stdout.splitlines()
     assert "LPIPS plain" in heading and "DISTS plain" in heading
     assert line.split()[:2] == ["coffee", "10"]
-    assert again.stderr.startswith(f"gesso: pictures are in {out}; look at side-by-side-q10.png")
+    assert again.stderr.startswith(f"gesso: pictures are in {out}; look at compare.html, ")
 
 
 def test_without_scikit_image_the_mend_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from typer.testing import Result
 import gesso_hooks.manager
 from gesso import Frame
 from gesso_cli.demo import photograph
-from gesso_cli.evaluate import change
+from gesso_cli.tables import change
 from gesso_hooks import hookimpl
 
 Run = Callable[..., Result]
@@ -34,6 +34,7 @@ def folder(tmp_path: Path) -> Path:
 def measure(run: Run, tiny: Path, folder: Path) -> Run:
     def call(*arguments: object) -> Result:
         rest = ("--model", tiny, "--device", "cpu", "--qualities", "10,40", "--metrics", "psnr")
+        rest += ("--jobs", "1")
         return run("evaluate", folder, *rest, *arguments)
 
     return call
@@ -61,12 +62,52 @@ def test_table_and_report_agree(measure: Run, tmp_path: Path) -> None:
     document = json.loads(report.read_text())
     assert (document["codec"], document["side"], document["model"]) == ("jpeg", "enhance", "tiny")
     assert document["complete"] and document["settings"]["sha256"]
-    lines = [line.split() for line in result.stdout.splitlines()[2:]]
+    lines = [line.split() for line in result.stdout.splitlines()[2:8]]
     points = document["points"]
-    for line, plain, gesso in zip(lines, points[::2], points[1::2], strict=True):
-        assert line[0] == f"{plain['quality']:g}"
-        assert line[1:4] == [f"{plain['bpp']:.3f}", f"{plain['psnr']:.2f}", f"{gesso['psnr']:.2f}"]
-        assert line[4:] == change("psnr", plain["psnr"], gesso["psnr"]).split()
+    for index, (plain, gesso) in enumerate(zip(points[::2], points[1::2], strict=True)):
+        one, two, three = lines[3 * index : 3 * index + 3]
+        bpp = f"{plain['bpp']:.3f}"
+        assert one == [f"{plain['quality']:g}", "plain", bpp, f"{plain['psnr']:.2f}"]
+        assert two == ["gesso", bpp, f"{gesso['psnr']:.2f}"]
+        assert three == ["change", *change("psnr", plain["psnr"], gesso["psnr"]).split()]
+
+
+def test_bjontegaard_figures_end_the_table(measure: Run) -> None:
+    result = measure("--qualities", "10,20,30,45,65", "--steps", 1)
+    assert result.exit_code == 0, result.stderr
+    assert ["all", "BD-metric"] in [line.split()[:2] for line in result.stdout.splitlines()]
+    few = measure("--qualities", "10,20").stdout.splitlines()[-1]
+    assert few.startswith("PSNR: 2 ")
+
+
+def test_every_coding_has_a_row_in_the_csv_file(measure: Run, tmp_path: Path) -> None:
+    table = tmp_path / "table.csv"
+    result = measure("--csv", table)
+    assert result.exit_code == 0, result.stderr
+    lines = table.read_text().splitlines()
+    assert len(lines) == 1 + 2 * 2 * 2
+    assert lines[0].startswith("file,width,height,variant,quality,bytes,bpp,psnr")
+    again = measure("--csv", table)
+    assert (again.exit_code, f"{table} exists; pass --overwrite" in again.stderr) == (1, True)
+    assert table.read_text().splitlines() == lines
+
+
+def test_a_page_shows_pictures_curves_and_the_table(measure: Run, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    result = measure("--html", page)
+    assert result.exit_code == 0, result.stderr
+    text = page.read_text()
+    assert "<title>jpeg with and without gesso" in text
+    assert all(name in text for name in ("0.png", "1.png", "bpp", "PSNR"))
+    assert text.count("data:image/webp") >= 2 * 3
+    assert measure("--html", page).exit_code == 1
+
+
+def test_processes_give_the_same_points(measure: Run) -> None:
+    documents = [json.loads(measure("--json", "-", "--jobs", n).stdout) for n in (1, 2)]
+    for point, other in zip(*(d["points"] for d in documents), strict=True):
+        assert point["psnr"] == pytest.approx(other["psnr"], abs=0.01)
+        assert point["bpp"] == other["bpp"]
 
 
 def test_the_report_goes_to_stdout_for_a_dash(measure: Run) -> None:
@@ -112,10 +153,10 @@ def test_plug_ins_that_answer_are_what_is_measured(measure: Run, smoothing: None
     ("arguments", "said"),
     [
         (("--codec", "nonesuch"), "no codec named 'nonesuch'"),
-        (("--metrics", "nonesuch"), "no metric 'nonesuch'; there are psnr, lpips, dists"),
+        (("--metrics", "nonesuch"), "no metric 'nonesuch'; there are psnr"),
         (("--qualities", "x"), "'x' is no list of numbers"),
         (("--qualities", "500"), "quality 500 is outside jpeg's range"),
-        (("--side", "nonesuch"), "no side 'nonesuch' to evaluate; there is enhance"),
+        (("--side", "nonesuch"), "no side 'nonesuch' to evaluate; there is preprocess, enhance"),
     ],
 )
 def test_wrong_settings_are_named(measure: Run, arguments: tuple[str, ...], said: str) -> None:
@@ -127,3 +168,4 @@ def test_changes_are_percent_but_for_decibels() -> None:
     assert change("psnr", 30, 29.5) == "-0.50 dB"
     assert change("lpips", 0.2, 0.15) == "-25.0 %"
     assert change("dists", 0, 0.1) == "-"
+    assert change("ssim", 0.9, 0.91) == "+0.0100"

@@ -1,0 +1,35 @@
+"""What the CompressAI plug-in answers to gesso's hooks; imports CompressAI on first use only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from compressai_gesso.codecs import HYPERPRIOR, ZOO, shipped_cards
+from gesso.cards import ModelCard
+from gesso.codec import Codec
+from gesso_hooks import hookimpl
+
+if TYPE_CHECKING:
+    import typer
+
+__all__ = ["gesso_codecs", "gesso_commands", "gesso_models"]
+
+
+@hookimpl
+def gesso_codecs() -> list[Codec]:
+    """The hyperprior that ships, and the architectures of CompressAI's zoo."""
+    return [HYPERPRIOR, *ZOO]
+
+
+@hookimpl
+def gesso_models() -> list[ModelCard]:
+    """The hyperprior's three qualities."""
+    return shipped_cards()
+
+
+@hookimpl
+def gesso_commands(app: typer.Typer) -> None:
+    """``gesso train hyperprior``."""
+    from compressai_gesso.command import add
+
+    add(app)
