@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -26,7 +27,7 @@ HYPERPRIOR_QP = ((1, 46.0), (2, 40.2), (3, 36.2))
 
 
 @dataclass(frozen=True)
-class LearnedCodec:
+class LearnedCodec(ABC):
     """A network and CompressAI's entropy coder, in the container of this package.
 
     Encoding and decoding are fp32 on the CPU, whatever else the machine has. A quality is
@@ -73,9 +74,9 @@ class LearnedCodec:
         """See :class:`gesso.codec.Codec`."""
         return dict(self.anchors)[self._level(quality)]
 
+    @abstractmethod
     def coder(self, quality: int) -> Coder:
         """The network of a quality, kept for the next call."""
-        raise NotImplementedError
 
     def _level(self, quality: float) -> int:
         check_quality(self, quality)

@@ -99,7 +99,7 @@ class InDouble(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """As the part itself."""
-        return self.part(values.double()).float()  # type: ignore[no-any-return]
+        return self.part(values.double()).float()  # type: ignore[no-any-return]  # CompressAI has no types
 
 
 def steady(network: Any) -> Any:

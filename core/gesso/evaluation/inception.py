@@ -67,7 +67,7 @@ def inception() -> Inception:
         # no other reader of this format is on offer
         warnings.filterwarnings("ignore", message=".*torch.jit", category=FutureWarning)
         warnings.filterwarnings("ignore", message=".*torch.jit", category=DeprecationWarning)
-        graph = torch.jit.load(data, map_location="cpu")  # type: ignore[no-untyped-call]
+        graph = torch.jit.load(data, map_location="cpu")  # type: ignore[no-untyped-call]  # torch states none
     return Inception(cast("Callable[[Tensor], Tensor]", graph))
 
 
