@@ -56,11 +56,11 @@ class _Clone(Image.Image):
     @property
     def n_frames(self) -> int:
         # An AttributeError where there is none, as in the original.
-        return int(self._gesso_source.n_frames)  # type: ignore[attr-defined]
+        return int(self._gesso_source.n_frames)  # type: ignore[attr-defined]  # of sequences
 
     @property
     def is_animated(self) -> bool:
-        return bool(self._gesso_source.is_animated)  # type: ignore[attr-defined]
+        return bool(self._gesso_source.is_animated)  # type: ignore[attr-defined]  # as above
 
     def _gesso_follow(self) -> None:
         """Mode, size, info and tables of the original's frame."""

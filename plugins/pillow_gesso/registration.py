@@ -93,7 +93,7 @@ class Registration:
             importlib.import_module(module)
         self._stock_save: Any = Image.Image.save
         self._save: Any = saver(self._stock_save, self)
-        Image.Image.save = self._save  # type: ignore[assignment,method-assign]
+        Image.Image.save = self._save  # type: ignore[assignment,method-assign]  # on purpose
         self._stock_open = {name: Image.OPEN[name] for name in FORMATS if name in Image.OPEN}
         self._open = {}
         for name, (factory, accept) in self._stock_open.items():
@@ -106,7 +106,7 @@ class Registration:
         """Give back every place that is still ours."""
         self.live = False
         if Image.Image.save is self._save:
-            Image.Image.save = self._stock_save  # type: ignore[method-assign]
+            Image.Image.save = self._stock_save  # type: ignore[method-assign]  # undone
         for name, stock in self._stock_open.items():
             if Image.OPEN.get(name) is self._open[name]:
                 Image.OPEN[name] = stock
