@@ -15,16 +15,30 @@ from gesso.errors import InputError, ModelError
 from gesso.files import replacing
 from gesso.runtime import Runtime
 
-__all__ = ["ModelCard", "Role", "embedded", "get_model", "load", "models", "register_model"]
+__all__ = [
+    "ModelCard",
+    "Role",
+    "default_prior",
+    "embedded",
+    "get_model",
+    "load",
+    "models",
+    "register_model",
+]
 
-Role = Literal["prior", "preprocessor", "codec"]
+Role = Literal["prior", "estimator", "preprocessor", "codec"]
 WEIGHTS = Path(__file__).parent / "weights"
 Factory = Callable[["ModelCard", Runtime], Any]
 DEFAULTS: dict[Role, str] = {
     "prior": "prior",
+    "estimator": "posterior-mean",
     "preprocessor": "preprocessor",
     "codec": "hyperprior-2",
 }
+
+
+# Presets whose default prior is another one.
+PRIORS = {"fast": "consistency"}
 
 
 @dataclass(frozen=True)
@@ -35,8 +49,9 @@ class ModelCard:
         name: unique name, as users write it.
         role: what it is for.
         factory: ``"package.module:function"``, called as ``function(card, runtime)``
-            on first use; it returns a :class:`gesso.denoiser.Denoiser` for a prior, a
-            network of CompressAI's for a codec.
+            on first use; it returns a :class:`gesso.denoiser.Denoiser` for a prior, an
+            :class:`gesso.estimator.Estimator` for an estimator, a network of CompressAI's
+            for a codec.
         folder: where config.json and the weights are.
         weights: file name of the safetensors.
         sha256: of that file, in hex.
@@ -157,25 +172,40 @@ def models(role: Role | None = None) -> dict[str, ModelCard]:
 def get_model(name: str | None, role: Role) -> ModelCard:
     """The card of that name and role; ``None`` is the default of the role.
 
+    A name may be a folder, ours or diffusers', or ``hf:owner/name`` on the Hugging Face hub,
+    the one form that may open a connection; see :mod:`gesso.checkpoints`.
+
     Raises:
         ModelError: no such model; the message lists those there are.
     """
+    from gesso.checkpoints import card_of
+
     there = models(role)
     wanted = DEFAULTS[role] if name is None else name
     if wanted in there:
         return there[wanted]
+    if wanted not in models() and (card := card_of(wanted)) is not None:
+        # Under its path, and read once: the next look-up neither reads nor hashes the folder.
+        _registry[card.name] = card
+        return get_model(card.name, role)
     listed = ", ".join(sorted(there)) or f"no {role} yet"
     if wanted in models():
         raise ModelError(f"model {wanted!r} is no {role}; there are: {listed}")
     raise ModelError(
-        f"no {role} named {wanted!r}; there are: {listed}. "
+        f"no {role} named {wanted!r}; there are: {listed}, and any folder that holds one. "
         "Third-party ones are known after gesso_hooks.load()"
     )
 
 
+def default_prior(preset: str) -> str:
+    """The prior that serves a preset where the user names none."""
+    return PRIORS.get(preset, DEFAULTS["prior"])
+
+
 @lru_cache(maxsize=4)
-def _make(card_key: str, sha256: str, device: str, dtype: str) -> Any:
-    return _catalogue()[card_key].make(Runtime(device_name=device, dtype_name=dtype))
+def _make(card_key: str, sha256: str, device: str, dtype: str, compiled: bool) -> Any:
+    runtime = Runtime(device_name=device, dtype_name=dtype, compiled=compiled)
+    return _catalogue()[card_key].make(runtime)
 
 
 def load(name: str | None = None, role: Role = "prior", runtime: Runtime | None = None) -> Any:
@@ -183,8 +213,8 @@ def load(name: str | None = None, role: Role = "prior", runtime: Runtime | None 
 
     Args:
         name: of the model; None is the default of ``role``.
-        role: ``prior`` gives a :class:`gesso.denoiser.Denoiser`, ``codec`` a network of
-            CompressAI's.
+        role: ``prior`` gives a :class:`gesso.denoiser.Denoiser`, ``estimator`` an
+            :class:`gesso.estimator.Estimator`, ``codec`` a network of CompressAI's.
         runtime: where it runs.
 
     Raises:
@@ -194,4 +224,4 @@ def load(name: str | None = None, role: Role = "prior", runtime: Runtime | None 
     where = runtime or Runtime()
     if where.dtype_name not in ("auto", "fp32", "bf16"):
         raise InputError(f"dtype must be auto, fp32 or bf16, got {where.dtype_name!r}")
-    return _make(card.name, card.sha256, str(where.device), where.dtype_name)
+    return _make(card.name, card.sha256, str(where.device), where.dtype_name, where.compiled)

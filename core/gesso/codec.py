@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -12,10 +12,12 @@ from gesso.errors import InputError
 
 if TYPE_CHECKING:
     from PIL import Image
+    from torch import Tensor
 
 __all__ = [
     "PILLOW_CODECS",
     "Codec",
+    "JpegCodec",
     "PillowCodec",
     "check_quality",
     "codecs",
@@ -124,8 +126,25 @@ class PillowCodec:
         return interpolate_anchors(self.anchors, quality)
 
 
+@dataclass(frozen=True)
+class JpegCodec(PillowCodec):
+    """JPEG, which can also be differentiated."""
+
+    def differentiable(self, quality: float) -> Callable[[Tensor], Tensor]:
+        """Encoding and decoding as a function of RGB (B, 3, H, W) on [0, 1], with gradients.
+
+        Its decodes are those of :meth:`decode` within 50 dB or so; see
+        :func:`gesso.surrogates.jpeg.differentiable_jpeg`.
+        """
+        from gesso.surrogates.jpeg import differentiable_jpeg, jpeg_tables
+
+        check_quality(self, quality)
+        tables = jpeg_tables(round(quality))
+        return lambda rgb: differentiable_jpeg(rgb, tables)
+
+
 PILLOW_CODECS: tuple[PillowCodec, ...] = (
-    PillowCodec("jpeg", ".jpg"),
+    JpegCodec("jpeg", ".jpg"),
     PillowCodec("webp", ".webp", WEBP_QP),
     PillowCodec("avif", ".avif", AVIF_QP),
 )

@@ -12,8 +12,9 @@ from gesso.errors import ModelError
 if TYPE_CHECKING:
     from gesso.cards import ModelCard
     from gesso.runtime import Runtime
+    from gesso.unet import WindowUNet
 
-__all__ = ["Denoiser", "EDMDenoiser", "edm_scalings", "load_prior"]
+__all__ = ["Denoiser", "EDMDenoiser", "edm_scalings", "load_network", "load_prior"]
 
 
 class Denoiser(Protocol):
@@ -66,7 +67,16 @@ class EDMDenoiser:
 
 
 def load_prior(card: ModelCard, runtime: Runtime) -> EDMDenoiser:
-    """The factory of our own priors: a verified :class:`gesso.unet.WindowUNet` in EDM form."""
+    """The factory of our own priors: a verified network in EDM form."""
+    return EDMDenoiser(load_network(card, runtime), runtime.dtype)
+
+
+def load_network(card: ModelCard, runtime: Runtime) -> WindowUNet:
+    """A verified :class:`gesso.unet.WindowUNet` of ours, ready to be evaluated.
+
+    Raises:
+        ModelError: the weights are not the card's, or do not fit their config.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -78,8 +88,7 @@ def load_prior(card: ModelCard, runtime: Runtime) -> EDMDenoiser:
         network.load_state_dict(load_file(path))
     except (OSError, RuntimeError, ValueError, SafetensorError) as error:
         raise ModelError(f"weights of {card.name!r} do not fit their config: {error}") from error
-    dtype = runtime.dtype
     # nn.Module's own: diffusers' to() warns about dtypes that this network does not mix.
-    nn.Module.to(network, runtime.device, dtype)
+    nn.Module.to(network, runtime.device, runtime.dtype)
     nn.Module.to(network, memory_format=torch.channels_last)
-    return EDMDenoiser(network.eval().requires_grad_(False), dtype)
+    return cast("WindowUNet", runtime.prepare(network.eval().requires_grad_(False)))

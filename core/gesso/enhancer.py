@@ -7,30 +7,28 @@ codec and the prior stay as they are.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from gesso.cards import get_model, load
+from gesso.cards import ModelCard, default_prior, get_model, load, models
+from gesso.codec import get_codec
 from gesso.denoiser import Denoiser
 from gesso.errors import InputError
-from gesso.field import noise_field
+from gesso.estimator import Estimator, estimate
 from gesso.frame import Frame, Picture
+from gesso.jpeg import JpegCoefficients, coefficients_for
 from gesso.noise import jpeg_quality_of_pixels, sigma_for
-from gesso.options import EnhanceOptions, Preset
-from gesso.runtime import Progress, Runtime
-from gesso.sampling import dpm_solver, euler_sde, karras_sigmas
+from gesso.options import EnhanceOptions, Preset, Sampler
+from gesso.projection import project
+from gesso.runtime import Runtime
 from gesso.target import Target
-from gesso.tiling import Box, run_tiled, tile_starts
+from gesso.trajectory import STEP_SIZE, Degrade, Plan, sampler_of, travel
 
 __all__ = ["enhance", "enhance_frame", "target_of"]
-
-# Up to this many evaluations the ODE is the better sampler, beyond it the SDE
-# (the paper's finding; `gesso calibrate` prints ours).
-ODE_STEPS = 15
 
 
 def enhance(
@@ -42,8 +40,12 @@ def enhance(
     seed: int = 0,
     *,
     model: str | None = None,
+    posterior_mean: bool = True,
+    faithful: bool = False,
     sigma: float | None = None,
     steps: int | None = None,
+    step_size: float | None = None,
+    sampler: Sampler | None = None,
     runtime: Runtime | None = None,
 ) -> Picture:
     """Make a decoded picture look natural again.
@@ -59,8 +61,16 @@ def enhance(
         tradeoff: in [0, 1]; 0 returns the picture bit for bit, 1 adds the full noise level.
         seed: of the noise field, in [0, 2**64).
         model: name of the prior; None is the default.
+        posterior_mean: estimate the picture of least square error first and add the noise to
+            that (PMRF's order); False adds it to the decoded picture: no part of the system
+            was then trained on decodes. Needs codec and quality.
+        faithful: put every coefficient of the result into the quantisation cell that the
+            JPEG file states, so that coding it again gives the same file; for a PIL image
+            that was opened from one.
         sigma: explicit noise level on [-1, 1] pixels instead of codec and quality.
         steps: explicit number of model evaluations instead of the preset's.
+        step_size: of the constraint in preset slow.
+        sampler: ``one-step``, ``ode``, ``sde`` or ``dps`` instead of the preset's.
         runtime: device, dtype, tiles, progress.
 
     Returns:
@@ -72,14 +82,19 @@ def enhance(
         InputError: a picture, codec or option that cannot be used.
         ModelError: an unknown or damaged model.
     """
-    options = EnhanceOptions(model, preset, tradeoff, seed, sigma, steps)
+    options = EnhanceOptions(
+        model, preset, tradeoff, seed, sigma, steps, posterior_mean, faithful, step_size, sampler
+    )
     if (codec is None) != (quality is None):
         raise InputError("codec and quality go together; pass both or neither")
     target = None
     if codec is not None and quality is not None:
         target = Target(codec, quality)
-    elif sigma is None and tradeoff > 0:
+    elif (sigma is None or faithful) and tradeoff > 0:
         target = target_of(image)
+    if target and target.codec == "jpeg":
+        jpeg = coefficients_for(options, lambda: JpegCoefficients.of_image(image))
+        target = replace(target, jpeg=jpeg)
     return cast(Picture, enhance_frame(Frame.of(image), target, options, runtime).restore())
 
 
@@ -115,79 +130,102 @@ def enhance_frame(
         runtime: see :class:`gesso.Runtime`.
 
     Raises:
-        InputError: neither a target nor a sigma, or a preset that the model has not.
+        InputError: neither a target nor a sigma, a preset that the model has not, or
+            ``faithful`` without a JPEG file's coefficients.
     """
     options, runtime = options or EnhanceOptions(), runtime or Runtime()
     if options.tradeoff == 0 or options.sigma == 0:
         return frame
-    card = get_model(options.model, "prior")
-    steps = options.steps or _preset_steps(card.name, card.settings, options.preset)
+    if options.faithful and (target is None or target.jpeg is None):
+        raise InputError(
+            "faithful needs the coefficients of a JPEG file; pass the opened file itself, "
+            "or leave faithful out"
+        )
+    card = get_model(options.model or default_prior(options.preset), "prior")
+    denoiser = cast(Denoiser, load(card.name, runtime=runtime))
+    estimator = _estimator(target, options, runtime)
+    plan = _plan(card, frame, target, options, estimator is not None)
+    start = frame
+    if estimator and target:
+        start = estimate(frame, target, estimator, replace(runtime, progress=None))
+    natural = travel(start, plan, denoiser, runtime)
+    if options.faithful and target and target.jpeg:
+        return project(natural, target.jpeg)
+    return natural
+
+
+def _estimator(
+    target: Target | None, options: EnhanceOptions, runtime: Runtime
+) -> Estimator | None:
+    """The embedded estimator, where it was asked for; it must know what coded the picture."""
+    if not options.posterior_mean or target is None or not models("estimator"):
+        return None
+    return cast(Estimator, load(None, "estimator", runtime))
+
+
+def _plan(
+    card: ModelCard,
+    frame: Frame,
+    target: Target | None,
+    options: EnhanceOptions,
+    estimated: bool,
+) -> Plan:
+    preset = _preset(card, options)
+    steps = options.steps or int(preset["steps"])
+    sampler = options.sampler or sampler_of(preset, steps)
     if options.sigma is not None:
         sigmas = torch.full((frame.batch,), options.sigma)
     elif target is None:
         raise InputError("nothing says how strong the noise may be; pass a target or sigma=")
     else:
-        sigmas = sigma_for(card.settings, target, frame, options.tradeoff)
-    denoiser = cast(Denoiser, load(card.name, runtime=runtime))
-    return _run(frame, sigmas, steps, options.seed, denoiser, runtime)
+        sigmas = _sigmas(card, preset, target, frame, estimated) * options.tradeoff
+    return Plan(
+        sigmas,
+        sampler,
+        steps,
+        options.seed,
+        _degrade(target) if sampler == "dps" else None,
+        frame,
+        STEP_SIZE if options.step_size is None else options.step_size,
+        float(preset.get("s_noise", 1.0)),
+    )
 
 
-def _preset_steps(name: str, settings: Mapping[str, Any], preset: str) -> int:
-    presets = cast(Mapping[str, Mapping[str, int]], settings.get("presets", {}))
-    if preset not in presets:
+def _preset(card: ModelCard, options: EnhanceOptions) -> Mapping[str, Any]:
+    presets = cast(Mapping[str, Mapping[str, Any]], card.settings.get("presets", {}))
+    if options.preset in presets:
+        return presets[options.preset]
+    # Whoever says how many evaluations needs no preset.
+    if options.steps is None:
         raise InputError(
-            f"model {name!r} has no preset {preset!r}, only {', '.join(presets) or 'none'}; "
-            "choose one of these or pass steps="
+            f"model {card.name!r} has no preset {options.preset!r}, only "
+            f"{', '.join(presets) or 'none'}; choose one of these or pass steps="
         )
-    return int(presets[preset]["steps"])
+    return {}
 
 
-def _run(
-    frame: Frame, sigmas: Tensor, steps: int, seed: int, denoiser: Denoiser, runtime: Runtime
-) -> Frame:
-    """The whole trajectory tile by tile; noise depends on absolute position alone."""
-    if not all(math.isfinite(s) and s > 0 for s in sigmas.tolist()):
-        raise InputError(f"noise levels {sigmas.tolist()} must be positive and finite; pass sigma=")
-    tiles = frame.batch
-    for length in (frame.height, frame.width):
-        tiles *= len(tile_starts(length, runtime.tile, runtime.overlap))
-    model = _Counting(denoiser, tiles * steps, runtime.progress)
-
-    def process(pixels: Tensor, boxes: list[Box], index: int) -> Tensor:
-        def draw(step: int) -> Tensor:
-            return torch.cat(
-                [
-                    noise_field(
-                        b.top, b.left, b.height, b.width, seed=seed, draw=step, device=model.device
-                    )
-                    for b in boxes
-                ]
-            )
-
-        sigma = float(sigmas[index])
-        x = (pixels * 2 - 1).to(model.device) + sigma * draw(0)
-        x = x.contiguous(memory_format=torch.channels_last)
-        if steps <= ODE_STEPS:
-            x = dpm_solver(model, x, sigma, steps)
-        else:
-            x = euler_sde(model, x, karras_sigmas(steps, sigma), draw)
-        return (x + 1) / 2
-
-    with torch.inference_mode():
-        return run_tiled(frame, process, denoiser.grid, runtime)
+def _sigmas(
+    card: ModelCard,
+    preset: Mapping[str, Any],
+    target: Target,
+    frame: Frame,
+    estimated: bool,
+) -> Tensor:
+    """Noise levels at tradeoff 1: by the error of what the noise is added to."""
+    scales = {**card.settings.get("noise_scale", {}), **preset.get("noise_scale", {})}
+    if estimated:
+        table = get_model(None, "estimator").settings["noise"]
+        return sigma_for(table, scales.get("posterior_mean", 1.0), target, frame)
+    # Decodes are what they are, whatever model comes after.
+    table = card.settings.get("noise") or get_model(None, "prior").settings["noise"]
+    return sigma_for(table, scales.get("decoded", 1.0), target, frame)
 
 
-class _Counting:
-    """A denoiser of pictures that reports each tile's evaluation."""
-
-    def __init__(self, denoiser: Denoiser, total: int, progress: Progress | None) -> None:
-        self.denoiser, self.total, self.progress, self.done = denoiser, total, progress, 0
-        self.grid, self.device = denoiser.grid, denoiser.device
-
-    def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
-        # The source lies in [-1, 1]: its estimate can only come nearer by being put there.
-        clean = self.denoiser(x, sigma).clamp(-1, 1)
-        self.done += len(x)
-        if self.progress:
-            self.progress(self.done, self.total)
-        return clean
+def _degrade(target: Target | None) -> Degrade | None:
+    """The codec as a differentiable function; None for one that is not."""
+    if target is None:
+        return None
+    if target.jpeg:
+        return target.jpeg.differentiable()
+    differentiable = getattr(get_codec(target.codec), "differentiable", None)
+    return differentiable(target.quality) if differentiable else None

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,6 +23,7 @@ __all__ = ["estimated_rmse", "gradient", "jpeg_quality_of_pixels", "quality_of_r
 
 BAND = 512
 Table = Mapping[str, Sequence[Sequence[float]]]
+Scale = float | Sequence[Sequence[float]]
 
 
 def gradient(frame: Frame) -> Tensor:
@@ -45,6 +45,9 @@ def gradient(frame: Frame) -> Tensor:
 
 def estimated_rmse(table: Table, target: Target, frame: Frame) -> Tensor:
     """Estimated root mean square error to the unseen source, (B,), on [-1, 1] pixels.
+
+    The error is that of whatever the table was fitted on: of the decode itself in a prior's
+    card, of the estimate that is made from it in an estimator's.
 
     A codec that was never calibrated, such as a third party's, is taken for one that was,
     at the quality with the same QP index: HEVC if there is a table of it, else JPEG, else
@@ -78,18 +81,20 @@ def _rows(table: Table, target: Target) -> tuple[float, Sequence[Sequence[float]
     )
 
 
-def sigma_for(
-    settings: Mapping[str, Any], target: Target, frame: Frame, tradeoff: float = 1.0
-) -> Tensor:
-    """Noise level for each picture, (B,), on [-1, 1] pixels.
+def sigma_for(table: Table, scale: Scale, target: Target, frame: Frame) -> Tensor:
+    """The noise level that takes each picture to twice its error, (B,), on [-1, 1] pixels.
 
-    ``settings["noise"]`` is the table and ``settings["noise_scale"]`` the ratio of sigma to
-    the estimated error at tradeoff 1, chosen on validation pictures: a decoded picture is
-    not the posterior mean, so the ratio may exceed 1 before the error has doubled.
-    The tradeoff scales sigma linearly.
+    Args:
+        table: of the error of what the noise is added to, as of :func:`estimated_rmse`.
+        scale: ratio of the level to that error, a number or rows (QP index, ratio) of rising
+            index. A sampler that ends at the posterior mean of what it was given, and a
+            decode that is none, need more than 1; ``gesso calibrate`` finds how much.
+        target: what the pictures were coded with.
+        frame: the decoded pictures.
     """
-    rmse = estimated_rmse(settings["noise"], target, frame)
-    return rmse * float(settings["noise_scale"]) * tradeoff
+    if not isinstance(scale, int | float):
+        scale = interpolate_anchors([(row[0], row[1]) for row in scale], target.qp)
+    return estimated_rmse(table, target, frame) * float(scale)
 
 
 def quality_of_rate(table: Table, codec: str, bits_per_pixel: float) -> float:

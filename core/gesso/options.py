@@ -7,10 +7,19 @@ from typing import Literal, get_args
 
 from gesso.errors import InputError
 
-__all__ = ["PRESETS", "EnhanceOptions", "PreprocessOptions", "Preset"]
+__all__ = [
+    "PRESETS",
+    "SAMPLERS",
+    "EnhanceOptions",
+    "PreprocessOptions",
+    "Preset",
+    "Sampler",
+]
 
 Preset = Literal["fast", "medium", "slow"]
 PRESETS: tuple[str, ...] = get_args(Preset)
+Sampler = Literal["one-step", "ode", "sde", "dps"]
+SAMPLERS: tuple[str, ...] = get_args(Sampler)
 
 
 def _check_unit(name: str, value: float) -> None:
@@ -56,6 +65,11 @@ class EnhanceOptions:
         seed: of the noise field, in [0, 2**64).
         sigma: explicit noise level on [-1, 1] pixels; it wins over target and tradeoff.
         steps: explicit number of model evaluations; it wins over the preset's.
+        sampler: ``one-step``, ``ode`` (DPM-Solver++), ``sde`` (Euler's) or ``dps`` (the SDE held
+            to the file by the codec); None is the preset's.
+        posterior_mean: estimate the picture of least square error before noise is added.
+        faithful: keep to what the JPEG file states of every coefficient.
+        step_size: of the codec's constraint in preset slow; None is the measured default.
     """
 
     model: str | None = None
@@ -64,8 +78,14 @@ class EnhanceOptions:
     seed: int = 0
     sigma: float | None = None
     steps: int | None = None
+    posterior_mean: bool = True
+    faithful: bool = False
+    step_size: float | None = None
+    sampler: Sampler | None = None
 
     def __post_init__(self) -> None:
+        if self.sampler not in (None, *SAMPLERS):
+            raise InputError(f"sampler must be one of {', '.join(SAMPLERS)}, got {self.sampler!r}")
         if self.preset not in PRESETS:
             raise InputError(f"preset must be one of {', '.join(PRESETS)}, got {self.preset!r}")
         _check_unit("tradeoff", self.tradeoff)
@@ -74,3 +94,5 @@ class EnhanceOptions:
             raise InputError(f"sigma must be in [0, 80] on [-1, 1] pixels, got {self.sigma!r}")
         if self.steps is not None and not 1 <= self.steps <= 1000:
             raise InputError(f"steps must be in [1, 1000], got {self.steps!r}")
+        if self.step_size is not None and not 0.0 <= self.step_size <= 100.0:
+            raise InputError(f"step_size must be in [0, 100], got {self.step_size!r}")

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from gesso.errors import InputError
 
-__all__ = ["Target", "jpeg_luma_table", "jpeg_quality"]
+if TYPE_CHECKING:
+    from gesso.jpeg import JpegCoefficients
+
+__all__ = ["Target", "jpeg_chroma_table", "jpeg_luma_table", "jpeg_quality"]
 
 # ITU-T T.81, Annex K, Table K.1, in natural (row by row) order.
 K1 = (
@@ -17,12 +21,26 @@ K1 = (
     18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92,
     49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99,
 )  # fmt: skip
+# Table K.2.
+K2 = (
+    17, 18, 24, 47, 99, 99, 99, 99, 18, 21, 26, 66, 99, 99, 99, 99,
+    24, 26, 56, 99, 99, 99, 99, 99, 47, 66, *[99] * 38,
+)  # fmt: skip
 
 
 def jpeg_luma_table(quality: float) -> list[float]:
     """The luma table that libjpeg scales to ``quality`` in [1, 100], natural order."""
+    return _scaled(K1, quality)
+
+
+def jpeg_chroma_table(quality: float) -> list[float]:
+    """Its chroma table."""
+    return _scaled(K2, quality)
+
+
+def _scaled(table: Sequence[int], quality: float) -> list[float]:
     scale = 5000 // quality if quality < 50 else 200 - 2 * quality
-    return [min(255.0, max(1.0, math.floor((step * scale + 50) / 100))) for step in K1]
+    return [min(255.0, max(1.0, math.floor((step * scale + 50) / 100))) for step in table]
 
 
 def jpeg_quality(table: Sequence[int]) -> float:
@@ -58,6 +76,7 @@ class Target:
     Attributes:
         codec: ``jpeg``, ``webp``, ``avif`` or the name of another registered codec.
         quality: on the codec's own scale.
+        jpeg: what the JPEG file itself states, where someone asked for it.
 
     Raises:
         InputError: an unknown codec, or a quality outside its range.
@@ -65,6 +84,7 @@ class Target:
 
     codec: str
     quality: float
+    jpeg: JpegCoefficients | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         from gesso.codec import check_quality, get_codec
@@ -77,6 +97,18 @@ class Target:
         if 0 not in tables:
             raise InputError("the JPEG file states no luma table; pass quality= instead")
         return cls("jpeg", jpeg_quality(tables[0]))
+
+    @classmethod
+    def of_jpeg_file(cls, data: bytes) -> Target:
+        """The target of a whole JPEG file, with its coefficients.
+
+        Raises:
+            InputError: as :meth:`gesso.jpeg.JpegCoefficients.of_file`.
+        """
+        from gesso.jpeg import JpegCoefficients
+
+        jpeg = JpegCoefficients.of_file(data)
+        return cls("jpeg", jpeg_quality(jpeg.tables[0].ravel().tolist()), jpeg)
 
     @property
     def qp(self) -> float:

@@ -51,7 +51,9 @@ def _ramp(start: int, size: int, last: bool, overlap: int) -> Tensor:
     return weight
 
 
-def run_tiled(frame: Frame, process: Process, grid: int, runtime: Runtime) -> Frame:
+def run_tiled(
+    frame: Frame, process: Process, grid: int, runtime: Runtime, *, whole: bool = False
+) -> Frame:
     """Apply ``process`` to every tile and blend the results into a new frame.
 
     A tile is independent of its neighbours, so memory holds one row of tiles however
@@ -63,6 +65,8 @@ def run_tiled(frame: Frame, process: Process, grid: int, runtime: Runtime) -> Fr
             their picture; returns the same shape. Beyond the border the picture is mirrored.
         grid: boxes are multiples of this many pixels.
         runtime: tile size, overlap, and tiles per call of ``process``.
+        whole: every box has the full tile size, for networks that know no other; the rest is
+            mirrored picture, and cut off.
 
     Raises:
         InputError: tile or overlap do not fit the grid.
@@ -75,22 +79,22 @@ def run_tiled(frame: Frame, process: Process, grid: int, runtime: Runtime) -> Fr
         )
     out = frame.blank()
     for index in range(frame.batch):
-        _one_picture(frame, out, index, process, grid, runtime)
+        _one_picture(frame, out, index, process, runtime.tile if whole else grid, runtime)
     return out
 
 
 def _one_picture(
-    frame: Frame, out: Frame, index: int, process: Process, grid: int, runtime: Runtime
+    frame: Frame, out: Frame, index: int, process: Process, unit: int, runtime: Runtime
 ) -> None:
     tile, overlap = runtime.tile, runtime.overlap
     tops = tile_starts(frame.height, tile, overlap)
     lefts = tile_starts(frame.width, tile, overlap)
     # Only the last tile of a row can be narrower than the others.
-    last_width = -(-(frame.width - lefts[-1]) // grid) * grid
+    last_width = -(-(frame.width - lefts[-1]) // unit) * unit
     whole = slice(index, index + 1)
     carry: Tensor | None = None
     for top in tops:
-        height = min(tile, -(-(frame.height - top) // grid) * grid)
+        height = min(tile, -(-(frame.height - top) // unit) * unit)
         last_row = top == tops[-1]
         band = torch.zeros(1, 3, height, lefts[-1] + last_width)
         if carry is not None:

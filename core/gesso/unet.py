@@ -114,6 +114,7 @@ class WindowUNet(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers ha
         window: side of an attention window, in coarsest pixels.
         norm: normalise each pixel over its channels before every block.
         sigma_data: standard deviation of the data that the preconditioning assumes.
+        num_class_embeds: classes that an input may be labelled with; 0 for none.
     """
 
     _supports_gradient_checkpointing = False
@@ -130,12 +131,18 @@ class WindowUNet(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers ha
         window: int = 8,
         norm: bool = False,
         sigma_data: float = 0.5,
+        num_class_embeds: int = 0,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # as above
         self.patch, self.sigma_data = patch, sigma_data
         self.noise_embedding = nn.Sequential(
             nn.Linear(64, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU()
         )
+        self.class_embedding = (
+            nn.Embedding(num_class_embeds, embedding) if num_class_embeds else None
+        )
+        if self.class_embedding is not None:
+            nn.init.zeros_(self.class_embedding.weight)
         last = len(channels) - 1
         self.entrance = nn.Conv2d(in_channels * patch**2, channels[0], 3, padding=1)
         self.down = nn.ModuleList()
@@ -161,13 +168,23 @@ class WindowUNet(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers ha
         coarsest = int(config.patch) << (len(config.channels) - 1)
         return coarsest * int(config.window) if config.heads else coarsest
 
-    def forward(self, sample: Tensor, noise_level: Tensor) -> Tensor:
-        """(B, C, H, W) scaled by c_in and (B,) c_noise = ln(sigma)/4 to (B, C, H, W)."""
+    def forward(
+        self, sample: Tensor, noise_level: Tensor, class_labels: Tensor | None = None
+    ) -> Tensor:
+        """(B, C, H, W) scaled by c_in and (B,) c_noise = ln(sigma)/4 to (B, C, H, W).
+
+        ``class_labels`` (B,) is for networks that have classes; without it an input is of
+        class 0.
+        """
         frequencies = torch.exp(
             torch.linspace(0.0, math.log(16.0), 32, device=sample.device, dtype=torch.float32)
         )
         phase = noise_level.float()[:, None] * frequencies * math.pi
         emb = self.noise_embedding(torch.cat([phase.sin(), phase.cos()], dim=1).to(self.dtype))
+        if self.class_embedding is not None:
+            if class_labels is None:
+                class_labels = torch.zeros(len(sample), dtype=torch.long, device=sample.device)
+            emb = emb + self.class_embedding(class_labels).to(emb.dtype)
         x = self.entrance(F.pixel_unshuffle(sample, self.patch))
         skips: list[Tensor] = []
         for level, stage in enumerate(self.down):

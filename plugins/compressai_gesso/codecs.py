@@ -14,7 +14,10 @@ from gesso.codec import check_quality
 from gesso.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from PIL import Image
+    from torch import Tensor
 
     from compressai_gesso.coding import Coder
 
@@ -69,6 +72,13 @@ class LearnedCodec(ABC):
                 "decode it with that one"
             )
         return self.coder(self._level(content.quality)).decode(content)
+
+    def differentiable(self, quality: float) -> Callable[[Tensor], Tensor]:
+        """Encoding and decoding as a function of RGB (B, 3, H, W) on [0, 1], with gradients.
+
+        Raises as :meth:`encode`; see :meth:`compressai_gesso.coding.Coder.differentiable`.
+        """
+        return self.coder(self._level(quality)).differentiable()
 
     def qp(self, quality: float) -> float:
         """See :class:`gesso.codec.Codec`."""

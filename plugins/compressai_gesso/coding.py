@@ -11,6 +11,8 @@ wrote them. Pixels may differ by one level between thread counts.
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -71,9 +73,38 @@ class Coder:
         pixels = (picture.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0)
         return Image.fromarray(pixels.numpy())
 
+    def differentiable(self) -> Callable[[Tensor], Tensor]:
+        """The network, encoder to decoder, as a function of RGB (B, 3, H, W) on [0, 1].
+
+        Latents are rounded with gradient 1 (straight-through). Networks with a context model
+        round them about 0 here and about their predicted means in a file, so that their
+        decodes differ; all others give the file's.
+        """
+        from compressai.entropy_models import EntropyModel
+
+        network = copy.deepcopy(self.network)
+        for part in network.modules():
+            if isinstance(part, EntropyModel):
+                part.quantize = _straight_through
+
+        def code(rgb: Tensor) -> Tensor:
+            height, width = rgb.shape[2:]
+            below, right = -height % GRID, -width % GRID
+            picture = nn.functional.pad(rgb.float(), (0, right, 0, below), mode="replicate")
+            found: Tensor = network.to(rgb.device)(picture)["x_hat"]
+            return found[:, :, :height, :width].clamp(0, 1)
+
+        return code
+
     def _symbols_per_cell(self) -> int:
         """Symbols for every 64 x 64 pixels: latents at 1/16, hyperlatents at 1/64."""
         return 16 * int(self.network.M) + int(self.network.N)
+
+
+def _straight_through(values: Tensor, mode: str, means: Tensor | None = None) -> Tensor:
+    """CompressAI's ``quantize`` of a forward pass, with gradient 1."""
+    offset = (values if means is None else values - means).detach()
+    return values + (offset.round() - offset)
 
 
 def _fenced(string: bytes, symbols: int) -> bytes:

@@ -23,7 +23,9 @@ from gesso_cli import (
     inventory,
     models,
     peers,
+    table,
     train,
+    traverse,
 )
 from gesso_cli.console import say
 from gesso_cli.failures import guarded
@@ -64,6 +66,8 @@ def build() -> typer.Typer:
         compare,
         bd,
         peers,
+        table,
+        traverse,
         inventory,
         demo,
         bench,

@@ -1,4 +1,4 @@
-"""`gesso bench`: memory and time over the size of the picture, in honest processes."""
+"""`gesso bench`: memory and time over the size of the picture, in honest processes; speed."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import typer
 from gesso.errors import GessoError, InputError
 from gesso_cli import options as o
 from gesso_cli.console import answer, answer_json, bar
+from gesso_cli.speed import speed
 
 __all__ = ["add", "bench"]
 
@@ -20,11 +21,15 @@ MB = 1e6
 
 
 def add(app: typer.Typer) -> None:
-    """Add the command to ``app``."""
-    app.command()(bench)
+    """Add the command to ``app``, with ``speed`` below it."""
+    group = typer.Typer()
+    group.callback(invoke_without_command=True)(bench)
+    group.command()(speed)
+    app.add_typer(group, name="bench")
 
 
 def bench(
+    context: typer.Context,
     megapixels: Annotated[str, typer.Option(help="Sizes of pictures.")] = "1,4,16",
     steps: Annotated[int, typer.Option(min=1, max=1000, help="Model evaluations.")] = 1,
     sigma: Annotated[
@@ -39,8 +44,11 @@ def bench(
     """Print memory and time of enhancing pictures of growing size.
 
     Each size runs in a fresh process. The peak is that of the whole process; "over the
-    picture" subtracts the bytes of its pixels and nothing else.
+    picture" subtracts the bytes of its pixels and nothing else. How fast each preset is, and
+    for how much of what the machine can do: gesso bench speed.
     """
+    if context.invoked_subcommand is not None:
+        return
     o.runtime_of(device, dtype, tile)
     o.known_model(model)
     sizes = o.numbers(megapixels, float)

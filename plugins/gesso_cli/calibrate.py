@@ -10,18 +10,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gesso.errors import InputError
+from gesso.target import Target
 from gesso_cli import options as o
 from gesso_cli.console import answer, answer_json, bar, say
 
 if TYPE_CHECKING:
     from gesso.cards import ModelCard
     from gesso.codec import Codec
+    from gesso.frame import Frame
+    from gesso.noise import Scale
+    from gesso.training.calibrate import Restore
 
 __all__ = ["add", "calibrate"]
 
 Rows = list[list[float]]
-# What a card starts with; both are kept where a card states them.
-NOISE_SCALE, MEDIUM_STEPS = 1.0, 10
+# What a prior's card starts with.
+PRESETS = {"medium": {"steps": 10}}
+# Where the ratio of noise to error is fitted, on JPEG's scale.
+SCALE_QUALITIES = (10.0, 25.0, 60.0)
 
 
 def add(app: typer.Typer) -> None:
@@ -30,17 +36,19 @@ def add(app: typer.Typer) -> None:
 
 
 def calibrate(
-    folder: Annotated[
-        Path, typer.Argument(metavar="MODELFOLDER", help="What gesso train prior wrote.")
-    ],
+    folder: Annotated[Path, typer.Argument(metavar="MODELFOLDER", help="What gesso train wrote.")],
     val: Annotated[Path, typer.Argument(metavar="VAL", help="Folder of eight or more pictures.")],
     codecs: Annotated[str, typer.Option(help="Names of codecs.")] = "jpeg,webp,avif",
-    noise_scale: Annotated[
-        float | None, typer.Option(min=0.0, help="Sigma over the estimated error at tradeoff 1.")
+    drop: Annotated[
+        float | None,
+        typer.Option(
+            min=0.1,
+            max=6.0,
+            help="Instead of tables: fit the noise of --preset so that PSNR falls by so many dB "
+            "under the estimate of the posterior mean.",
+        ),
     ] = None,
-    medium: Annotated[
-        int | None, typer.Option(min=1, max=1000, help="Steps of the preset medium.")
-    ] = None,
+    preset: o.PresetOption = o.PresetName.medium,
     name: Annotated[
         str | None, typer.Option(help="Name of the model, where the folder has no card yet.")
     ] = None,
@@ -49,27 +57,36 @@ def calibrate(
     ] = False,
     json: o.Json = False,
 ) -> None:
-    """Measure how far each codec's decodes are from their sources, and write it to the card."""
+    """Measure how far pictures of each codec are from their sources, and write it to the card.
+
+    In a prior's card these are decodes, in an estimator's its estimates. With --drop, the
+    ratio of noise to that error is fitted instead, on JPEG files through the model itself.
+    """
     from gesso.codec import get_codec
     from gesso.training.calibrate import qp_equivalents
     from gesso.training.data import picture_files
 
     files = picture_files(val)
     card = _card(folder, name)
+    if drop is not None:
+        _fit_scale(card, files, preset, drop, json)
+        return
     chosen = [get_codec(codec) for codec in dict.fromkeys(o.names(codecs))]
     if not chosen:
         raise InputError("no codec asked for; pass --codecs jpeg, for instance")
-    tables = {codec.name: _fit(files, codec) for codec in chosen}
+    restore = _restore(card)
+    tables = {codec.name: _fit(files, codec, restore) for codec in chosen}
     # HEVC's own QP is the scale; where HEVC is not asked for, JPEG's place on it will do.
     scale = get_codec("hevc" if "hevc" in tables else "jpeg")
-    reference = tables.get(scale.name) or _fit(files, scale)
+    reference = tables.get(scale.name) or _fit(files, scale, restore)
+    # An estimate tells nothing of where a codec's own decodes lie.
     anchors = {
         codec: qp_equivalents(rows, reference, scale.qp)
         for codec, rows in tables.items()
-        if codec != scale.name
+        if codec != scale.name and restore is None
     }
-    errors = {codec.name: _check(files, codec) for codec in chosen} if check else {}
-    written = _write(card, tables, noise_scale, medium)
+    errors = {codec.name: _check(files, codec, restore) for codec in chosen} if check else {}
+    written = _write(card, tables)
     if json:
         found = {"noise": tables, "anchors": anchors, "residual_db": errors}
         answer_json({"card": str(written), "images": len(files), **found})
@@ -96,39 +113,91 @@ def _card(folder: Path, name: str | None) -> ModelCard:
         return card
     weights = sorted(folder.glob("*.safetensors"))
     if len(weights) != 1 or not (folder / "config.json").exists():
-        raise InputError(f"{folder} holds no model; give what gesso train prior wrote")
+        raise InputError(f"{folder} holds no model; give what gesso train wrote")
     called = name or folder.absolute().name
     return ModelCard(called, "prior", "gesso.denoiser:load_prior", folder, weights[0].name, "")
 
 
-def _fit(files: list[Path], codec: Codec) -> Rows:
+def _restore(card: ModelCard) -> Restore | None:
+    """What the model makes of a decode, where that is its role."""
+    if card.role != "estimator":
+        return None
+    from gesso.estimator import estimate
+    from gesso.runtime import Runtime
+
+    runtime = Runtime()
+    estimator = card.make(runtime)
+    return lambda frame, target: estimate(frame, target, estimator, runtime)
+
+
+def _fit_scale(
+    card: ModelCard, files: list[Path], preset: o.PresetName, drop: float, json: bool
+) -> None:
+    """The noise of one preset, by what it does to PSNR."""
+    from gesso.cards import get_model
+    from gesso.codec import get_codec
+    from gesso.enhancer import enhance_frame
+    from gesso.noise import sigma_for
+    from gesso.training.calibrate import fit_noise_scale, psnr_drops
+
+    estimator = get_model(None, "estimator")
+    estimated = _restore(estimator)
+    assert estimated is not None
+    model = o.known_model(str(card.folder))
+
+    def enhanced(ratio: Scale) -> Restore:
+        def restore(frame: Frame, target: Target) -> Frame:
+            sigma = sigma_for(estimator.settings["noise"], ratio, target, frame)
+            options = o.enhance_options(model, preset, sigma=float(sigma[0]))
+            return enhance_frame(frame, target, options)
+
+        return restore
+
+    codec = get_codec("jpeg")
+    with bar("noise levels") as tick:
+        rows = fit_noise_scale(files, codec, SCALE_QUALITIES, drop, estimated, enhanced, tick)
+    presets = {name: dict(value) for name, value in card.settings.get("presets", {}).items()}
+    scales = {**presets[preset.value].get("noise_scale", {}), "posterior_mean": rows}
+    presets[preset.value]["noise_scale"] = scales
+    written = replace(card, settings={**card.settings, "presets": presets}).write()
+    found = {
+        quality: psnr_drops(files, Target(codec.name, quality), codec, estimated, enhanced(rows))
+        for quality in SCALE_QUALITIES
+    }
+    if json:
+        answer_json({"card": str(written), "noise_scale": rows, "drops": found})
+        return
+    for quality, drops in found.items():
+        mean, worst = sum(drops) / len(drops), max(drops)
+        answer().print(
+            f"{codec.name} {quality:g}: {mean:.2f} dB under the estimate, at most {worst:.2f} dB"
+        )
+    say(f"{len(files)} pictures, written to {written}")
+
+
+def _fit(files: list[Path], codec: Codec, restore: Restore | None) -> Rows:
     from gesso.training.calibrate import calibration_qualities, fit_noise_table
 
     with bar(codec.name) as tick:
-        return fit_noise_table(files, codec, calibration_qualities(codec), tick)
+        return fit_noise_table(files, codec, calibration_qualities(codec), tick, restore)
 
 
-def _check(files: list[Path], codec: Codec) -> tuple[float, float]:
+def _check(files: list[Path], codec: Codec, restore: Restore | None) -> tuple[float, float]:
     from gesso.evaluation.evaluate import default_qualities
     from gesso.training.calibrate import residual_db
 
     with bar(f"{codec.name}, left out in turn") as tick:
-        return residual_db(files, codec, default_qualities(codec), tick)
+        return residual_db(files, codec, default_qualities(codec), tick, restore)
 
 
-def _write(
-    card: ModelCard, tables: Mapping[str, Rows], scale: float | None, medium: int | None
-) -> Path:
+def _write(card: ModelCard, tables: Mapping[str, Rows]) -> Path:
     settings: dict[str, Any] = dict(card.settings)
     settings["noise"] = {
         **settings.get("noise", {}),
         **{codec: [row[:4] for row in rows] for codec, rows in tables.items()},
     }
-    settings["noise_scale"] = scale or settings.get("noise_scale", NOISE_SCALE)
-    presets = dict(settings.get("presets", {}))
-    if medium or "medium" not in presets:
-        presets["medium"] = {**presets.get("medium", {}), "steps": medium or MEDIUM_STEPS}
-    settings["presets"] = presets
+    if card.role == "prior":
+        settings.setdefault("presets", PRESETS)
     return replace(card, settings=settings).write()
 
 

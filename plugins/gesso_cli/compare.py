@@ -58,6 +58,10 @@ def compare(
     overwrite: o.Overwrite = False,
     sigma: o.Sigma = None,
     steps: o.Steps = None,
+    training_free: o.TrainingFree = False,
+    faithful: o.Faithful = False,
+    step_size: o.StepSize = None,
+    sampler: o.SamplerOption = None,
     strength: Annotated[float, typer.Option(min=0.0, max=1.0, help="Of --side preprocess.")] = 1.0,
     guard: Annotated[
         bool, typer.Option(help="Of --side preprocess: keep it only where it helps.")
@@ -74,7 +78,7 @@ def compare(
     from gesso.codec import get_codec
     from gesso.evaluation.evaluate import default_qualities, describe, ordered
     from gesso.evaluation.measure import measure
-    from gesso.options import EnhanceOptions, PreprocessOptions
+    from gesso.options import PreprocessOptions
 
     for path in (html, None if str(json) == "-" else json):
         check_free(path, overwrite)
@@ -90,8 +94,9 @@ def compare(
             raise InputError("--tradeoffs are of --side enhance; leave them out")
         options = PreprocessOptions(o.known_model(model, "preprocessor"), strength, guard, seed)
     else:
-        name = o.known_model(model)
-        options = EnhanceOptions(name, preset.value, tradeoff, seed, sigma, steps)
+        options = o.enhance_options(
+            model, preset, tradeoff, seed, sigma, steps, training_free, faithful, step_size, sampler
+        )
     where = cast("Side", side)  # which the library checks
     pipelines = _pipelines(coder.name, where, options, runtime, tradeoffs)
     coded: dict[At, Coded] = {}

@@ -61,12 +61,11 @@ def demo(
     """Compress real photographs hard, enhance them, and show both side by side."""
     from gesso.codec import get_codec
     from gesso.evaluation.evaluate import evaluate
-    from gesso.options import EnhanceOptions
     from gesso_hooks import after_decode
 
     chosen = {name: photograph(name) for name in o.names(pictures)}
     levels = o.numbers(qualities, float)
-    options = EnhanceOptions(o.known_model(model), preset.value, seed=seed, steps=steps)
+    options = o.enhance_options(model, preset, seed=seed, steps=steps)
     runtime = o.runtime_of(device, dtype, 1024)
     out.mkdir(parents=True, exist_ok=True)
     coded: dict[tuple[str, float, str], Coded] = {}

@@ -48,6 +48,10 @@ def enhance(
     json: o.Json = False,
     sigma: o.Sigma = None,
     steps: o.Steps = None,
+    training_free: o.TrainingFree = False,
+    faithful: o.Faithful = False,
+    step_size: o.StepSize = None,
+    sampler: o.SamplerOption = None,
     device: o.Device = "auto",
     dtype: o.Dtype = o.DtypeName.auto,
     tile: o.Tile = 1024,
@@ -59,13 +63,13 @@ def enhance(
     are kept; an orientation tag stays a tag.
     """
     from gesso.cards import get_model
-    from gesso.options import EnhanceOptions
     from gesso_cli.writing import check_free
 
     runtime = o.runtime_of(device, dtype, tile)
-    name = o.known_model(model)
-    settings = EnhanceOptions(name, preset.value, tradeoff, seed, sigma, steps)
-    table: Mapping[str, Any] = get_model(name, "prior").settings.get("noise", {})
+    settings = o.enhance_options(
+        model, preset, tradeoff, seed, sigma, steps, training_free, faithful, step_size, sampler
+    )
+    table: Mapping[str, Any] = get_model(None, "prior").settings.get("noise", {})
     job = _Job(settings, runtime, codec, quality, table)
     targets = _targets(sources, out)
     results: list[dict[str, Any]] = []
@@ -86,7 +90,8 @@ def enhance(
             result["error"] = reason if named else f"{source}: {reason}"
             say(result["error"])
     if json:
-        answer_json({"model": name, "preset": preset.value, "seed": seed, "pictures": results})
+        told = {"model": settings.model, "preset": preset.value, "seed": seed}
+        answer_json({**told, "pictures": results})
     if any("error" in result for result in results):
         raise typer.Exit(1)
 
@@ -143,8 +148,10 @@ class _Job:
         began = time.monotonic()
         photo = read_photo(source)
         options = self.options
-        idle = options.tradeoff == 0 or options.sigma is not None
-        coded = None if idle else target_of_file(photo, self.codec, self.quality, self.table)
+        told = options.sigma is not None and not options.faithful
+        coded = None
+        if options.tradeoff > 0 and not told:
+            coded = target_of_file(photo, self.codec, self.quality, self.table, options)
         # Opened before the work, so that a place that cannot be written is found at once.
         with replacing(path) as temporary, bar(source.name) as tick:
             runtime = replace(self.runtime, progress=tick)

@@ -26,6 +26,7 @@ from gesso_cli.tables import print_report
 if TYPE_CHECKING:
     from gesso.cards import Role
     from gesso.evaluation.pipeline import Side
+    from gesso.options import EnhanceOptions, PreprocessOptions
 
 __all__ = ["add", "evaluate", "treatment"]
 
@@ -55,6 +56,10 @@ def evaluate(
     jobs: o.Jobs = None,
     sigma: o.Sigma = None,
     steps: o.Steps = None,
+    training_free: o.TrainingFree = False,
+    faithful: o.Faithful = False,
+    step_size: o.StepSize = None,
+    sampler: o.SamplerOption = None,
     strength: Annotated[float, typer.Option(min=0.0, max=1.0, help="Of --side preprocess.")] = 1.0,
     guard: Annotated[
         bool, typer.Option(help="Of --side preprocess: keep it only where it helps.")
@@ -71,7 +76,7 @@ def evaluate(
     from gesso.codec import get_codec
     from gesso.evaluation.evaluate import evaluate as measure
     from gesso.evaluation.evaluate import side_pipelines
-    from gesso.options import EnhanceOptions, PreprocessOptions
+    from gesso.options import PreprocessOptions
     from gesso.training.data import picture_files
 
     report_file = growing(json, resume, overwrite)
@@ -85,8 +90,9 @@ def evaluate(
         name = o.known_model(model, role)
         options = PreprocessOptions(name, strength, guard, seed)
     else:
-        name = o.known_model(model)
-        options = EnhanceOptions(name, preset.value, tradeoff, seed, sigma, steps)
+        options = o.enhance_options(
+            model, preset, tradeoff, seed, sigma, steps, training_free, faithful, step_size, sampler
+        )
     where, treat = cast("Side", side), treatment(side)  # the library checks the side
     files = picture_files(folder)
     with resumable(report_file), bar(f"{codec} codings") as tick:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json as json_format
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,11 +24,28 @@ def add(app: typer.Typer) -> None:
     app.command()(models)
 
 
-def models(json: o.Json = False) -> None:
+def models(
+    folders: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[FOLDER]...",
+            help="Show these instead: a folder of ours or of diffusers', or hf:owner/name.",
+        ),
+    ] = None,
+    json: o.Json = False,
+) -> None:
     """List the models there are, with the state of their weights."""
     from gesso import cards
+    from gesso.checkpoints import card_of
 
-    rows = [_row(card) for card in cards.models().values()]
+    known = cards.models()
+    if folders:
+        found = [
+            known.get(name) or card_of(name) or cards.get_model(name, "prior") for name in folders
+        ]
+    else:
+        found = list(known.values())
+    rows = [_row(card) for card in found]
     if json:
         answer_json(rows)
     else:
@@ -43,6 +60,11 @@ def models(json: o.Json = False) -> None:
 def _row(card: ModelCard) -> dict[str, Any]:
     from dataclasses import asdict
 
+    from gesso.checkpoints import CheckpointCard
+
+    names = card.files if isinstance(card, CheckpointCard) else (card.weights,)
+    files = [card.folder / name for name in names if name.endswith(".safetensors")]
+    counts = [parameters(file) for file in files]
     problem = ""
     try:
         card.verify()
@@ -51,8 +73,8 @@ def _row(card: ModelCard) -> dict[str, Any]:
     return {
         **asdict(card),
         "folder": str(card.folder),
-        "parameters": parameters(card.path),
-        "bytes": card.path.stat().st_size if card.path.is_file() else None,
+        "parameters": None if None in counts else sum(filter(None, counts)),
+        "bytes": sum(f.stat().st_size for f in files) if all(f.is_file() for f in files) else None,
         "presets": list(card.settings.get("presets", {})),
         "codecs": list(card.settings.get("noise", {})),
         "problem": problem,

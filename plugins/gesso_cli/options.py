@@ -16,6 +16,7 @@ from gesso_cli.console import Tick
 
 if TYPE_CHECKING:
     from gesso.cards import Role
+    from gesso.options import EnhanceOptions
     from gesso.runtime import Runtime
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Device",
     "Dtype",
     "DtypeName",
+    "Faithful",
     "Jobs",
     "Json",
     "Metrics",
@@ -31,11 +33,16 @@ __all__ = [
     "PresetName",
     "PresetOption",
     "Qualities",
+    "SamplerName",
+    "SamplerOption",
     "Seed",
     "Sigma",
+    "StepSize",
     "Steps",
     "Tile",
     "Tradeoff",
+    "TrainingFree",
+    "enhance_options",
     "job_count",
     "known_model",
     "names",
@@ -51,6 +58,15 @@ class PresetName(StrEnum):
     fast = "fast"
     medium = "medium"
     slow = "slow"
+
+
+class SamplerName(StrEnum):
+    """gesso.options.SAMPLERS, as choices of an option."""
+
+    one_step = "one-step"
+    ode = "ode"
+    sde = "sde"
+    dps = "dps"
 
 
 class DtypeName(StrEnum):
@@ -97,6 +113,30 @@ Device = Annotated[
     str,
     typer.Option(help="auto, cpu, cuda, mps, ... as torch names it.", rich_help_panel=RUN),
 ]
+TrainingFree = Annotated[
+    bool,
+    typer.Option(
+        "--training-free",
+        help="The unconditional prior alone, without the estimate of the posterior mean.",
+    ),
+]
+Faithful = Annotated[
+    bool,
+    typer.Option(
+        "--faithful",
+        help="For JPEG files: keep every coefficient in the cell that the file states.",
+    ),
+]
+SamplerOption = Annotated[
+    SamplerName | None,
+    typer.Option("--sampler", help="Instead of the preset's.", rich_help_panel=MORE),
+]
+StepSize = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0, max=100.0, help="Of the codec's constraint in preset slow.", rich_help_panel=MORE
+    ),
+]
 Dtype = Annotated[
     DtypeName, typer.Option("--dtype", help="What models compute in.", rich_help_panel=RUN)
 ]
@@ -138,15 +178,23 @@ def runtime_of(device: str, dtype: str, tile: int, progress: Tick | None = None)
     return runtime
 
 
-def known_model(name: str | None, role: Role = "prior") -> str:
+def known_model(name: str | None, role: Role = "prior", preset: str = "medium") -> str:
     """The name of a registered model; a folder with a card is registered first.
+
+    Args:
+        name: as the user gave it; None is the default of the role, and of a prior's preset.
+        role: what it must be.
+        preset: what a prior must do.
 
     Raises:
         ModelError: no such model, or no card in the folder.
     """
-    from gesso.cards import ModelCard, get_model, models, register_model
+    from gesso.cards import ModelCard, default_prior, get_model, models, register_model
 
-    if name is None or name in models() or not Path(name).is_dir():
+    if name is None and role == "prior":
+        name = default_prior(preset)
+
+    if name is None or name in models() or not (Path(name) / "card.json").is_file():
         return get_model(name, role).name
     card = ModelCard.read(name)
     # A model that was trained on from an embedded one may carry its name.
@@ -154,6 +202,36 @@ def known_model(name: str | None, role: Role = "prior") -> str:
         card = replace(card, name=str(card.folder))
     register_model(card)
     return get_model(card.name, role).name
+
+
+def enhance_options(
+    model: str | None,
+    preset: PresetName,
+    tradeoff: float = 1.0,
+    seed: int = 0,
+    sigma: float | None = None,
+    steps: int | None = None,
+    training_free: bool = False,
+    faithful: bool = False,
+    step_size: float | None = None,
+    sampler: SamplerName | None = None,
+) -> EnhanceOptions:
+    """What these options ask for, of a model that is known by then."""
+    from gesso.options import EnhanceOptions
+
+    name = known_model(model, preset=preset.value)
+    return EnhanceOptions(
+        name,
+        preset.value,
+        tradeoff,
+        seed,
+        sigma,
+        steps,
+        posterior_mean=not training_free,
+        faithful=faithful,
+        step_size=step_size,
+        sampler=sampler.value if sampler else None,
+    )
 
 
 def prepare(model: str | None, role: Role = "prior") -> None:

@@ -77,7 +77,7 @@ def peers(
     levels = ordered(coder, asked)
     where = cast("Side", side)  # which the library checks
     treat = treatment(side)
-    options, lacking = _options(where, model, preset.value, tradeoff, seed)
+    options, lacking = _options(where, model, preset, tradeoff, seed)
     if strengths:
         lacking = {"gesso": "it has none of the --strengths"}
     plain, gesso = side_pipelines(coder, where, options, runtime, treat)
@@ -118,7 +118,7 @@ def peers(
 
 
 def _options(
-    side: Side, model: str | None, preset: Any, tradeoff: float, seed: int
+    side: Side, model: str | None, preset: o.PresetName, tradeoff: float, seed: int
 ) -> tuple[Options, dict[str, str]]:
     """What gesso is to do, and why it cannot, where there is no model for it."""
     from gesso.options import EnhanceOptions, PreprocessOptions
@@ -126,14 +126,14 @@ def _options(
     role: Any = "preprocessor" if side == "preprocess" else "prior"
     lacking: dict[str, str] = {}
     try:
-        name: str | None = o.known_model(model, role)
+        name: str | None = o.known_model(model, role, preset.value)
     except ModelError as error:
         if model is not None:
             raise
         name, lacking = None, {"gesso": str(error)}
     if side == "preprocess":
         return PreprocessOptions(name, seed=seed), lacking
-    return EnhanceOptions(name, preset, tradeoff, seed), lacking
+    return EnhanceOptions(name, preset.value, tradeoff, seed), lacking
 
 
 def _print(contest: Contest) -> None:

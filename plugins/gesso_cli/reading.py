@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from gesso.frame import Frame
+    from gesso.options import EnhanceOptions
     from gesso.target import Target
 
 __all__ = ["Metadata", "Photo", "read_photo", "target_of_file"]
@@ -203,7 +204,11 @@ def _is_lossless_webp(path: Path) -> bool:
 
 
 def target_of_file(
-    photo: Photo, codec: str | None, quality: float | None, table: Mapping[str, Any]
+    photo: Photo,
+    codec: str | None,
+    quality: float | None,
+    table: Mapping[str, Any],
+    options: EnhanceOptions | None = None,
 ) -> Target:
     """What a photo was coded with: as told, as its file states, or as its pixels show.
 
@@ -212,10 +217,31 @@ def target_of_file(
         codec: told by the user, or None.
         quality: told by the user, or None.
         table: the model's noise table, whose rates tell the quality of a WebP or AVIF file.
+        options: where they ask for what a JPEG file itself states, it is read.
 
     Raises:
-        InputError: it cannot be told; the message names the options that tell it.
+        InputError: it cannot be told, or not read; the message names the mend.
     """
+    from dataclasses import replace
+
+    from gesso.jpeg import JpegCoefficients, coefficients_for
+
+    target = _target_of_file(photo, codec, quality, table)
+    if options is None or (target.codec, photo.codec) != ("jpeg", "jpeg"):
+        return target
+
+    def read() -> JpegCoefficients:
+        try:
+            return JpegCoefficients.of_file(photo.path.read_bytes())
+        except InputError as error:
+            raise InputError(f"{photo.path}: {error}") from error
+
+    return replace(target, jpeg=coefficients_for(options, read))
+
+
+def _target_of_file(
+    photo: Photo, codec: str | None, quality: float | None, table: Mapping[str, Any]
+) -> Target:
     from gesso.noise import jpeg_quality_of_pixels, quality_of_rate
     from gesso.target import Target
 

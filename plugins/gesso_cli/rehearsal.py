@@ -1,4 +1,4 @@
-"""`gesso train prior --dry-run`: the whole way in small, within two minutes on a CPU."""
+"""`gesso train ... --dry-run`: the whole way in small, within two minutes on a CPU."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gesso_cli.console import answer, answer_json, say
 
 if TYPE_CHECKING:
     from gesso.runtime import Runtime
-    from gesso.training.prior import PriorConfig
+    from gesso.training.loop import Trainer, TrainingConfig
 
 __all__ = ["rehearse"]
 
@@ -25,7 +25,9 @@ SPAN = 20.0  # seconds of steps that are timed after it
 MOST = 50  # of such steps
 
 
-def rehearse(config: PriorConfig, runtime: Runtime, start: Path | None, json: bool) -> None:
+def rehearse(
+    kind: type[Trainer], config: TrainingConfig, runtime: Runtime, start: Path | None, json: bool
+) -> None:
     """Train, validate, checkpoint, resume, export and load in a temporary folder.
 
     The network, the batch and the crop are those of the real run. Prints the measured speed
@@ -48,7 +50,7 @@ def rehearse(config: PriorConfig, runtime: Runtime, start: Path | None, json: bo
             out=str(root / "out"),
             every=FIRST,
         )
-        result = _go(small, runtime, start)
+        result = _go(kind, small, runtime, start)
     share = len(held_out) / max(1, min(SAMPLE, len(held_out)))
     rounds = -(-config.steps // config.every)
     pictures = config.steps * config.batch
@@ -98,33 +100,34 @@ def _copy(files: list[Path], folder: Path) -> Path:
     return folder
 
 
-def _go(config: PriorConfig, runtime: Runtime, start: Path | None) -> dict[str, Any]:
-    from gesso.training.data import picture_files, validation_crops
-    from gesso.training.prior import PriorTrainer, train_prior
+def _go(
+    kind: type[Trainer], config: TrainingConfig, runtime: Runtime, start: Path | None
+) -> dict[str, Any]:
+    from gesso.training.loop import train
 
     checkpoint = Path(config.out) / "checkpoint"
     first = replace(config, steps=FIRST)
     began = time.monotonic()
-    train_prior(first, runtime, start)
+    train(kind(first, runtime), start)
     # The second step is the first without warm-up costs, and an upper bound of the others.
     per_step = max(1e-3, (time.monotonic() - began) / FIRST)
     more = max(1, min(MOST, int(SPAN / per_step)))
     before = _state(checkpoint)
     second = replace(config, steps=FIRST + more, every=FIRST + more)
-    folder = train_prior(second, runtime)
+    folder = train(kind(second, runtime))
     after = _state(checkpoint)
     if (before["step"], after["step"]) != (FIRST, FIRST + more):
         raise GessoError(
             f"the run did not go on from its checkpoint: steps {before['step']}, {after['step']}"
         )
     # A checkpoint must come back into a trainer, and its network be validated from it.
-    trainer = PriorTrainer(second, runtime)
+    trainer = kind(second, runtime)
     trainer.restore(checkpoint)
     validation = 0.0
     if config.val:
-        crops = validation_crops(picture_files(config.val), 256)
+        trainer.read()
         began = time.monotonic()
-        trainer.validate(crops)
+        trainer.validate()
         validation = time.monotonic() - began
     speed = more * config.batch / max(1e-9, after["seconds"] - before["seconds"])
     return {
@@ -153,12 +156,14 @@ def _load(folder: Path, size: int) -> int:
     network = WindowUNet.from_pretrained(
         str(folder), local_files_only=True, low_cpu_mem_usage=False, torch_dtype=torch.float32
     )
-    denoiser = ModelCard.read(folder).make(Runtime("cpu", "fp32"))
-    noisy = torch.zeros(1, 3, size, size)
+    card = ModelCard.read(folder)
+    model = card.make(Runtime("cpu", "fp32"))
+    noisy, level = torch.zeros(1, 3, size, size), torch.full((1,), 0.1)
+    known = (torch.zeros(1, dtype=torch.long),) if card.role == "estimator" else ()
     with torch.inference_mode():
-        clean = denoiser(noisy, torch.full((1,), 0.1))
+        clean = model(noisy, level, *known)
     if clean.shape != noisy.shape or not bool(torch.isfinite(clean).all()):
-        raise GessoError(f"the exported model in {folder} does not denoise")
+        raise GessoError(f"the exported model in {folder} does not work")
     return sum(p.numel() for p in network.parameters())
 
 

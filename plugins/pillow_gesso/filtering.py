@@ -38,6 +38,11 @@ class Enhance(ImageFilter.MultibandFilter):
         seed: of the noise field, in [0, 2**64).
         sigma: explicit noise level on [-1, 1] pixels instead of codec and quality.
         steps: explicit number of model evaluations instead of the preset's.
+        posterior_mean: estimate the picture of least square error first, where the codec is
+            known; False adds the noise to the decoded picture itself.
+        faithful: keep to the coefficients that the JPEG file states; for ENHANCED-JPEG, since
+            a filter never sees the file.
+        step_size: of the codec's constraint in preset slow.
 
     Raises:
         InputError: a value out of its range, an unknown codec, or one of codec and quality
@@ -53,6 +58,9 @@ class Enhance(ImageFilter.MultibandFilter):
     seed: int = 0
     sigma: float | None = None
     steps: int | None = None
+    posterior_mean: bool = True
+    faithful: bool = False
+    step_size: float | None = None
 
     def __post_init__(self) -> None:
         if (self.codec is None) != (self.quality is None):
@@ -65,7 +73,15 @@ class Enhance(ImageFilter.MultibandFilter):
     def options(self) -> EnhanceOptions:
         """As the hooks receive them."""
         return EnhanceOptions(
-            self.model, self.preset, self.tradeoff, self.seed, self.sigma, self.steps
+            self.model,
+            self.preset,
+            self.tradeoff,
+            self.seed,
+            self.sigma,
+            self.steps,
+            self.posterior_mean,
+            self.faithful,
+            self.step_size,
         )
 
     @property
@@ -78,7 +94,7 @@ class Enhance(ImageFilter.MultibandFilter):
     @property
     def needs_target(self) -> bool:
         """Whether the noise level depends on what the picture was coded with."""
-        return self.sigma is None and self.tradeoff > 0
+        return (self.sigma is None or self.faithful) and self.tradeoff > 0
 
     def filter(self, image: ImagingCore) -> ImagingCore:
         """Called by ``im.filter``."""

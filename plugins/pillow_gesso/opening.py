@@ -6,8 +6,9 @@ import math
 import os
 import threading
 import types
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import IO, TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from pillow_gesso.treatment import treatable
 from pillow_gesso.wishes import ambient_enhance
 
 if TYPE_CHECKING:
+    from gesso.jpeg import JpegCoefficients
     from pillow_gesso.registration import Registration
 
 __all__ = ["FORMATS", "PREFIX", "Factory", "ambient_factory", "enhanced_entry"]
@@ -91,6 +93,12 @@ class _Enhanced(ImageFile.ImageFile):
     _gesso_kind: type[ImageFile.ImageFile]
     _gesso_wish: _Wish
     _gesso_due = False
+    _gesso_jpeg: JpegCoefficients | None = None
+
+    def load_prepare(self) -> None:
+        super().load_prepare()
+        # The stream is still there; it is closed before the pixels are all decoded.
+        self._gesso_jpeg = self._gesso_stated()
 
     def load_end(self) -> None:
         super().load_end()
@@ -101,7 +109,7 @@ class _Enhanced(ImageFile.ImageFile):
         if self._gesso_due:
             # Still due when this raises: plain pixels must not pass for enhanced ones.
             self.im = self._gesso_pixels()
-            self._gesso_due = False
+            self._gesso_due, self._gesso_jpeg = False, None
             access = super().load()
         return access
 
@@ -109,10 +117,28 @@ class _Enhanced(ImageFile.ImageFile):
         wish = self._gesso_wish
         if not wish.strict and not treatable(self.im):
             return self.im
-        try:
+        with self._gesso_named():
             if wish.rate == math.inf and wish.enhance.target is None:
                 return self.im  # lossless: there is nothing to mend
             return wish.enhance.apply(self.im, self._gesso_target())
+
+    def _gesso_stated(self) -> JpegCoefficients | None:
+        """What a JPEG file states, where it is asked for."""
+        from gesso.jpeg import JpegCoefficients, coefficients_for
+
+        wish = self._gesso_wish
+        if wish.rate is not None or wish.enhance.tradeoff == 0:
+            return None
+        if not wish.strict and self.mode not in ("RGB", "L"):
+            return None
+        with self._gesso_named():
+            return coefficients_for(wish.enhance.options, lambda: JpegCoefficients.of_image(self))
+
+    @contextmanager
+    def _gesso_named(self) -> Iterator[None]:
+        """Say of which file an error tells."""
+        try:
+            yield
         except InputError as error:
             name = os.fsdecode(self.filename) or f"this {self.format} file"
             raise InputError(
@@ -123,10 +149,13 @@ class _Enhanced(ImageFile.ImageFile):
         """What the file was coded with; None where it cannot be told and does not matter."""
         wish = self._gesso_wish
         if wish.enhance.target is not None:
+            if wish.enhance.codec == "jpeg":
+                return replace(wish.enhance.target, jpeg=self._gesso_jpeg)
             return wish.enhance.target
         try:
             if wish.rate is None:
-                return Target.of_jpeg_tables(self.__dict__["quantization"])
+                target = Target.of_jpeg_tables(self.__dict__["quantization"])
+                return replace(target, jpeg=self._gesso_jpeg)
             from gesso.cards import get_model
             from gesso.noise import quality_of_rate
 

@@ -40,7 +40,11 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder=folder,
         weights="diffusion_pytorch_model.safetensors",
         sha256="",
-        settings={"noise": NOISE, "noise_scale": 1.5, "presets": {"medium": {"steps": 2}}},
+        settings={
+            "noise": NOISE,
+            "noise_scale": {"decoded": 1.5},
+            "presets": {"medium": {"steps": 2}},
+        },
     ).write()
     return folder
 
@@ -52,3 +56,9 @@ def tiny(tiny_folder: Path) -> Iterator[ModelCard]:
     register_model(card)
     yield card
     cards._registry.pop("tiny")
+
+
+@pytest.fixture
+def training_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No estimator is there: a tiny prior's tiles are too small for the embedded one."""
+    monkeypatch.setattr("gesso.enhancer.models", lambda role: {})

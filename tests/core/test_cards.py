@@ -64,7 +64,7 @@ def test_weights_that_do_not_fit_their_config_are_refused(copy: Path) -> None:
     [
         ({"weights": "model.bin"}, "only a safetensors"),
         ({"weights": "../other.safetensors"}, "only a safetensors"),
-        ({"role": "wizard"}, "prior, preprocessor"),
+        ({"role": "wizard"}, "prior, estimator, preprocessor"),
         ({"colour": "red"}, "colour"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,11 +18,12 @@ from gesso.cards import ModelCard
 from gesso.enhancer import enhance_frame, target_of
 from gesso.errors import InputError, ModelError
 from gesso.frame import Frame
+from gesso.jpeg import JpegCoefficients
 from gesso.options import EnhanceOptions
 from gesso.runtime import Runtime
 from gesso.target import Target
 
-pytestmark = pytest.mark.usefixtures("tiny")
+pytestmark = pytest.mark.usefixtures("tiny", "training_free")
 FP32 = Runtime(device_name="cpu", dtype_name="fp32")
 
 
@@ -220,3 +222,31 @@ def test_a_frame_is_enhanced_as_its_picture(tiny: ModelCard) -> None:
     np.testing.assert_array_equal(np.asarray(frame.restore(), float), run(image))
     with pytest.raises(InputError, match="pass a target or sigma="):
         enhance_frame(Frame.of(image), None, options)
+
+
+def test_faithful_gives_the_file_again_when_it_is_coded_again(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.jpg"
+    photo(121, 91).save(path, quality=30)
+    stated = JpegCoefficients.of_file(path.read_bytes())
+    shares = []
+    for faithful in (False, True):
+        with Image.open(path) as image:
+            found = gesso.enhance(
+                image, model="tiny", sigma=0.1, steps=2, faithful=faithful, runtime=FP32
+            )
+            stream = io.BytesIO()
+            found.save(stream, "JPEG", qtables=image.quantization, subsampling=2)  # type: ignore[attr-defined]
+        again = JpegCoefficients.of_file(stream.getvalue())
+        pairs = list(zip(stated.components, again.components, strict=True))
+        strays = sum(int((a.levels != b.levels).sum()) for a, b in pairs)
+        shares.append(strays / sum(a.levels.size for a, _ in pairs))
+    assert shares[0] > 0.01 and shares[1] <= 1e-3
+
+
+def test_faithful_without_a_file_raises() -> None:
+    with pytest.raises(InputError, match="not a JPEG file"):
+        run(photo(), codec="jpeg", quality=30, faithful=True)
+    with pytest.raises(InputError, match="coefficients of a JPEG file"):
+        run(photo(), codec="webp", quality=30, faithful=True)

@@ -60,12 +60,16 @@ def test_the_table_is_interpolated_and_held_at_its_ends() -> None:
         assert got == pytest.approx(2 ** (a + b * g), rel=1e-5)
 
 
-def test_sigma_grows_with_tradeoff_and_scale() -> None:
+def test_sigma_is_the_error_times_the_ratio_at_its_rate() -> None:
     frame, target = Frame.of(torch.rand(3, 8, 8)), Target("jpeg", 20)
-    full = sigma_for({"noise": TABLE, "noise_scale": 2.0}, target, frame)
-    half = sigma_for({"noise": TABLE, "noise_scale": 2.0}, target, frame, 0.5)
-    torch.testing.assert_close(half, full / 2)
-    torch.testing.assert_close(full, 2 * estimated_rmse(TABLE, target, frame))
+    error = estimated_rmse(TABLE, target, frame)
+    torch.testing.assert_close(sigma_for(TABLE, 2.0, target, frame), 2 * error)
+    rows = [[target.qp - 1, 1.0], [target.qp + 3, 3.0]]
+    torch.testing.assert_close(sigma_for(TABLE, rows, target, frame), 1.5 * error)
+    torch.testing.assert_close(
+        sigma_for(TABLE, rows, Target("jpeg", 1), frame),
+        3 * estimated_rmse(TABLE, Target("jpeg", 1), frame),
+    )
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,11 @@ import math
 
 import pytest
 import torch
+from tests.core.conftest import tiny_network
 from torch import Tensor
 
-from gesso.sampling import SIGMA_MIN, denoise, dpm_solver, euler_sde, karras_sigmas
+from gesso.denoiser import EDMDenoiser
+from gesso.sampling import SIGMA_MIN, denoise, dpm_solver, dps_sde, euler_sde, karras_sigmas
 
 
 class Gaussian:
@@ -89,3 +91,89 @@ def test_the_sde_forgets_the_noise_it_started_with() -> None:
         for k in (-1, 1)
     ]
     assert (runs[0] - runs[1]).abs().max() > 0.05
+
+
+def test_without_a_step_the_constrained_sde_is_the_sde() -> None:
+    prior, x = Gaussian(), torch.randn(1, 3, 70, 66)
+
+    def draw(step: int) -> Tensor:
+        return torch.randn(x.shape, generator=torch.Generator().manual_seed(step))
+
+    levels = karras_sigmas(6, 0.4)
+    free = euler_sde(prior, x, levels, draw)
+    assert torch.allclose(dps_sde(prior, x, levels, draw, torch.tanh, x, 0.0), free)
+    # Nor does a constraint that is met already.
+    held = dps_sde(prior, x, levels, draw, lambda clean: 0 * clean, 0 * x, 5.0)
+    assert torch.allclose(held, free)
+
+
+def test_the_constraint_moves_samples_to_the_posterior() -> None:
+    """Of each pair of pixels the codec keeps the mean; their difference is the prior's."""
+    prior, sigma = Gaussian(), 0.5
+    generator = torch.Generator().manual_seed(0)
+    shape = (1, 3, 128, 128)
+
+    def draw(step: int) -> Tensor:
+        return torch.randn(shape, generator=torch.Generator().manual_seed(step))
+
+    def mean(clean: Tensor) -> Tensor:
+        return (clean[..., ::2] + clean[..., 1::2]) / 2
+
+    source = prior.mean + prior.spread * torch.randn(shape, generator=generator)
+    x = source + sigma * torch.randn(shape, generator=generator)
+    levels, observed = karras_sigmas(40, sigma), mean(source)
+    free = euler_sde(prior, x, levels, draw)
+    held = dps_sde(prior, x, levels, draw, mean, observed, 0.3)
+    errors = [float((mean(y) - observed).square().mean().sqrt()) for y in (free, held)]
+    # The prior alone is a spread of 0.2 / sqrt(2) off, twice.
+    assert errors[0] > 0.15 and errors[1] < errors[0] / 5
+    rest = held[..., ::2] - held[..., 1::2]
+    assert float(rest.std()) == pytest.approx(prior.spread * math.sqrt(2), rel=0.1)
+    assert float(held.mean()) == pytest.approx(prior.mean, abs=0.02)
+
+
+def test_a_pull_does_not_depend_on_the_size_of_the_picture() -> None:
+    """Windows of 64: a tile on their grid is pulled as its picture is."""
+    prior = Gaussian()
+    x, observed = torch.randn(1, 3, 192, 160), torch.rand(1, 3, 192, 160)
+    zero = torch.zeros(1)
+    one_step = torch.tensor([0.4, 0.0])
+
+    def moved(top: int, left: int, height: int, width: int) -> Tensor:
+        part = (..., slice(top, top + height), slice(left, left + width))
+        found = dps_sde(prior, x[part], one_step, lambda _: zero, lambda c: c, observed[part], 0.2)
+        return found - euler_sde(prior, x[part], one_step, lambda _: zero)
+
+    whole = moved(0, 0, 192, 160)
+    assert torch.allclose(moved(64, 0, 128, 128), whole[..., 64:, :128], atol=1e-7)
+    assert torch.allclose(moved(128, 128, 64, 32), whole[..., 128:, 128:], atol=1e-7)
+    # In root mean square a pixel moves by step size times sigma, times the denoiser's slope.
+    slope = prior.spread**2 / (prior.spread**2 + 0.4**2)
+    assert float(whole.square().mean().sqrt()) == pytest.approx(0.2 * 0.4 * slope, rel=0.01)
+
+
+def test_the_pull_is_the_gradient_through_a_network() -> None:
+    network = tiny_network().double().requires_grad_(False)
+    denoiser = EDMDenoiser(network, torch.float64)
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(1, 3, 16, 16, generator=generator, dtype=torch.float64)
+    observed = torch.rand(1, 3, 16, 16, generator=generator, dtype=torch.float64)
+    levels = torch.tensor([0.3, 0.0], dtype=torch.float64)
+    size = 0.5
+
+    def draw(step: int) -> Tensor:
+        raise AssertionError("the last step draws no noise")
+
+    with torch.inference_mode():  # as a caller might have it
+        pulled = dps_sde(denoiser, x, levels, draw, torch.sin, observed, size)
+        free = euler_sde(denoiser, x, levels, draw)
+    pull = (free - pulled).clone() / (size * 0.3)
+    direction = torch.randn(x.shape, generator=generator, dtype=torch.float64)
+
+    def distance(shift: float) -> float:
+        clean = denoise(denoiser, x + shift * direction, 0.3)
+        difference = (observed - torch.sin(clean)).float()
+        return float(difference.square().sum().sqrt()) * math.sqrt(x.numel())
+
+    slope = (distance(1e-2) - distance(-1e-2)) / 2e-2
+    assert float((pull * direction).sum()) == pytest.approx(slope, rel=0.02)

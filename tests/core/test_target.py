@@ -12,7 +12,7 @@ from PIL import Image
 
 from gesso.codec import PILLOW_CODECS
 from gesso.errors import InputError
-from gesso.target import Target, jpeg_luma_table, jpeg_quality
+from gesso.target import Target, jpeg_chroma_table, jpeg_luma_table, jpeg_quality
 
 
 @settings(deadline=None, max_examples=30)
@@ -55,3 +55,23 @@ def test_a_better_quality_has_a_lower_qp(codec: str) -> None:
 def test_a_quality_out_of_range_raises(codec: str, quality: float) -> None:
     with pytest.raises(InputError, match="outside"):
         Target(codec, quality)
+
+
+def test_a_files_coefficients_do_not_tell_targets_apart() -> None:
+    stream = io.BytesIO()
+    Image.effect_noise((40, 24), 50).convert("RGB").save(stream, "JPEG", quality=33)
+    target = Target.of_jpeg_file(stream.getvalue())
+    assert target.jpeg and (target.jpeg.width, target.jpeg.height) == (40, 24)
+    assert target == Target("jpeg", 33) and hash(target) == hash(Target("jpeg", 33))
+    assert repr(target) == repr(Target("jpeg", 33.0))
+    with pytest.raises(InputError, match="leave faithful out"):
+        Target.of_jpeg_file(b"no JPEG")
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(1, 100))
+def test_our_chroma_tables_are_libjpegs_too(quality: int) -> None:
+    stream = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(stream, "JPEG", quality=quality)
+    tables = Image.open(stream).quantization  # type: ignore[attr-defined]
+    assert list(map(float, tables[1])) == jpeg_chroma_table(quality)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, cast, get_args
 
-from gesso.cards import get_model
+from gesso.cards import default_prior, get_model, models
 from gesso.codec import Codec
 from gesso.errors import InputError
 from gesso.evaluation.matching import quality_levels
 from gesso.evaluation.measure import DEFAULT_METRICS, measure
 from gesso.evaluation.pipeline import Coded, Pipeline, Side
 from gesso.frame import Frame
+from gesso.jpeg import JpegCoefficients, coefficients_for
 from gesso.options import EnhanceOptions, PreprocessOptions
 from gesso.runtime import Runtime
 from gesso.target import Target
@@ -63,6 +64,9 @@ class Enhanced:
         self, data: bytes, decoded: Image.Image, codec: Codec, quality: float
     ) -> Image.Image:
         target = Target(codec.name, quality)
+        if codec.name == "jpeg":
+            jpeg = coefficients_for(self.options, lambda: JpegCoefficients.of_file(data))
+            target = replace(target, jpeg=jpeg)
         frame = self.treat(Frame.of(decoded), target, self.options, self.runtime)
         return cast("Image.Image", frame.restore())
 
@@ -182,15 +186,18 @@ def ordered(codec: Codec, qualities: Iterable[float]) -> tuple[float, ...]:
 
 def describe(side: Side, options: Options | None, treat: Treat | None = None) -> dict[str, Any]:
     """What two runs must share to be one: the options and the very weights."""
-    if side == "enhance":
-        options, role = options or EnhanceOptions(), "prior"
-    else:
-        options, role = options or PreprocessOptions(), "preprocessor"
+    options = options or (EnhanceOptions() if side == "enhance" else PreprocessOptions())
     if treat is not None:
         name = options.model or getattr(treat, "__name__", "custom")
         return {**asdict(options), "model": name}
-    card = get_model(options.model, "prior" if role == "prior" else "preprocessor")
-    return {**asdict(options), "model": card.name, "sha256": card.sha256}
+    if isinstance(options, PreprocessOptions):
+        card = get_model(options.model, "preprocessor")
+        return {**asdict(options), "model": card.name, "sha256": card.sha256}
+    card = get_model(options.model or default_prior(options.preset), "prior")
+    found = {**asdict(options), "model": card.name, "sha256": card.sha256}
+    if options.posterior_mean and models("estimator"):
+        found["estimator_sha256"] = get_model(None, "estimator").sha256
+    return found
 
 
 def _own(side: Side) -> Treat:

@@ -17,7 +17,7 @@ from gesso.errors import InputError
 from gesso.evaluation.curves import Delta, delta
 from gesso.files import replacing
 
-__all__ = ["PictureRows", "Report", "Row", "read_pictures"]
+__all__ = ["PictureRows", "Report", "Row", "finite", "read_pictures"]
 
 STEPS = ("before", "encode", "decode", "after")
 
@@ -178,7 +178,7 @@ class Report:
             "unreadable": self.unreadable,
             "pictures": [asdict(picture) for picture in self.pictures],
         }
-        return {key: _finite(value) for key, value in content.items()}
+        return {key: finite(value) for key, value in content.items()}
 
     def _about(self, variant: str) -> dict[str, Any]:
         found = self.deltas(variant)
@@ -267,11 +267,12 @@ def _row(row: Mapping[str, Any], metrics: Sequence[str]) -> Row:
     return Row(**{**row, "values": values})
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """Plain data for ``json``: numbers that are not finite become None."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     return value

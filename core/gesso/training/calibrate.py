@@ -16,13 +16,24 @@ from gesso.codec import Codec
 from gesso.errors import InputError
 from gesso.frame import Frame
 from gesso.noise import gradient
+from gesso.target import Target
 from gesso.training.data import read_rgb
 
-__all__ = ["calibration_qualities", "fit_noise_table", "qp_equivalents", "residual_db"]
+__all__ = [
+    "calibration_qualities",
+    "fit_noise_scale",
+    "fit_noise_table",
+    "psnr_drops",
+    "qp_equivalents",
+    "residual_db",
+]
 
 QUALITIES = (5, 10, 15, 20, 30, 40, 50, 60, 70, 80, 90, 95)
 FEWEST = 8  # pictures that a regression can stand on
+RATIOS = (0.35, 0.7, 1.4, 2.8)
 Progress = Callable[[int, int], None]
+# What is made of decoded pictures of one target: an estimate, or their enhancement.
+Restore = Callable[[Frame, Target], Frame]
 # By quality, a point per picture: log2 of gradient, of rmse and of bits per pixel.
 Measured = dict[float, list[tuple[float, float, float]]]
 
@@ -47,6 +58,7 @@ def fit_noise_table(
     codec: Codec,
     qualities: Iterable[float] = QUALITIES,
     progress: Progress | None = None,
+    restore: Restore | None = None,
 ) -> list[list[float]]:
     """Rows for :func:`gesso.noise.estimated_rmse`, one per quality, rising in number.
 
@@ -55,6 +67,7 @@ def fit_noise_table(
         codec: encodes and decodes them.
         qualities: on the codec's scale.
         progress: called with (done, total) pictures.
+        restore: whose error is fitted; the decode's own if not given.
 
     Returns:
         ``[quality, a, b, log2 bpp, log2 rmse]``: the regression of log2(rmse) on
@@ -63,7 +76,7 @@ def fit_noise_table(
     """
     if len(files) < FEWEST:
         raise InputError(f"{len(files)} pictures are too few to calibrate on; give eight or more")
-    return _regress(_measure(files, codec, qualities, progress))
+    return _regress(_measure(files, codec, qualities, progress, restore))
 
 
 def residual_db(
@@ -71,6 +84,7 @@ def residual_db(
     codec: Codec,
     qualities: Iterable[float],
     progress: Progress | None = None,
+    restore: Restore | None = None,
 ) -> tuple[float, float]:
     """Standard error in dB of the predicted MSE, (by quality alone, with the gradient).
 
@@ -78,7 +92,7 @@ def residual_db(
     """
     if len(files) <= FEWEST:
         raise InputError(f"{len(files)} pictures are too few to leave one out; give nine or more")
-    measured = _measure(files, codec, qualities, progress)
+    measured = _measure(files, codec, qualities, progress, restore)
     alone, informed = [], []
     for left_out in range(len(files)):
         rest = {q: points[:left_out] + points[left_out + 1 :] for q, points in measured.items()}
@@ -89,8 +103,75 @@ def residual_db(
     return _root_mean_square(alone), _root_mean_square(informed)
 
 
+def psnr_drops(
+    files: Sequence[Path], target: Target, codec: Codec, estimated: Restore, enhanced: Restore
+) -> list[float]:
+    """By how many dB each picture's enhancement lies under its estimate.
+
+    The centre of a picture is looked at, 256 x 256 pixels or what there is of it.
+    """
+    drops = []
+    for path in files:
+        source = _centre(Image.fromarray(read_rgb(path)))
+        clean = Frame.of(source).rgb
+        decoded = Frame.of(codec.decode(codec.encode(source, target.quality)))
+        errors = [
+            float((made(decoded, target).rgb - clean).square().mean())
+            for made in (estimated, enhanced)
+        ]
+        drops.append(10 * math.log10(errors[1] / errors[0]))
+    return drops
+
+
+def fit_noise_scale(
+    files: Sequence[Path],
+    codec: Codec,
+    qualities: Iterable[float],
+    wanted: float,
+    estimated: Restore,
+    enhanced: Callable[[float], Restore],
+    progress: Progress | None = None,
+) -> list[list[float]]:
+    """Rows (QP index, ratio) for :func:`gesso.noise.sigma_for`, of rising index.
+
+    Args:
+        files: validation pictures.
+        codec: encodes and decodes them.
+        qualities: on the codec's scale.
+        wanted: mean drop in dB from the estimate to the enhancement.
+        estimated: the estimate of least square error.
+        enhanced: a ratio of noise level to estimated error to what it enhances.
+        progress: called with (done, total) measurements.
+    """
+    rows, chosen = [], sorted(set(qualities))
+    for index, quality in enumerate(chosen):
+        target = Target(codec.name, quality)
+        means = []
+        for step, ratio in enumerate(RATIOS):
+            drops = psnr_drops(files, target, codec, estimated, enhanced(ratio))
+            means.append(sum(drops) / len(drops))
+            if progress:
+                progress(index * len(RATIOS) + step + 1, len(chosen) * len(RATIOS))
+        # More noise can only be further from the source; a measured dip is chance.
+        rising = np.maximum.accumulate(means)
+        ratio = float(np.exp(np.interp(wanted, rising, np.log(RATIOS))))
+        rows.append([round(target.qp, 2), round(ratio, 3)])
+    return sorted(rows)
+
+
+def _centre(picture: Image.Image, side: int = 256) -> Image.Image:
+    left, top = ((length - min(length, side)) // 2 for length in picture.size)
+    return picture.crop(
+        (left, top, left + min(picture.width, side), top + min(picture.height, side))
+    )
+
+
 def _measure(
-    files: Sequence[Path], codec: Codec, qualities: Iterable[float], progress: Progress | None
+    files: Sequence[Path],
+    codec: Codec,
+    qualities: Iterable[float],
+    progress: Progress | None,
+    restore: Restore | None,
 ) -> Measured:
     measured: Measured = {quality: [] for quality in sorted(set(qualities))}
     for index, path in enumerate(files):
@@ -99,7 +180,8 @@ def _measure(
         for quality, points in measured.items():
             data = codec.encode(source, quality)
             decoded = Frame.of(codec.decode(data))
-            rmse = 2 * float((decoded.rgb - clean).square().mean().sqrt())
+            made = restore(decoded, Target(codec.name, quality)) if restore else decoded
+            rmse = 2 * float((made.rgb - clean).square().mean().sqrt())
             bpp = 8 * len(data) / (source.width * source.height)
             steepness = float(gradient(decoded)[0])
             points.append((math.log2(steepness), math.log2(max(rmse, 1e-4)), math.log2(bpp)))

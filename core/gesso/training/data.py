@@ -80,16 +80,17 @@ class CropSampler:
         weights = area**bias
         return cls(pictures, weights / weights.sum(), size)
 
+    def take(self, rng: np.random.Generator) -> NDArray[np.uint8]:
+        """One crop, (size, size, 3)."""
+        picture = self.pictures[int(rng.choice(len(self.pictures), p=self.chances))]
+        y = rng.integers(picture.shape[0] - self.size + 1)
+        x = rng.integers(picture.shape[1] - self.size + 1)
+        crop = np.rot90(picture[y : y + self.size, x : x + self.size], int(rng.integers(4)))
+        return np.ascontiguousarray(crop[:, ::-1] if rng.integers(2) else crop)
+
     def draw(self, batch: int, rng: np.random.Generator) -> Tensor:
         """A batch of crops, (batch, 3, size, size) float32 on [-1, 1]."""
-        out = np.empty((batch, self.size, self.size, 3), dtype=np.uint8)
-        for row, index in enumerate(rng.choice(len(self.pictures), batch, p=self.chances)):
-            picture = self.pictures[index]
-            y = rng.integers(picture.shape[0] - self.size + 1)
-            x = rng.integers(picture.shape[1] - self.size + 1)
-            crop = picture[y : y + self.size, x : x + self.size]
-            crop = np.rot90(crop, int(rng.integers(4)))
-            out[row] = crop[:, ::-1] if rng.integers(2) else crop
+        out = np.stack([self.take(rng) for _ in range(batch)])
         return to_model_range(out)
 
 

@@ -70,6 +70,21 @@ def test_the_document_has_the_stable_keys_and_every_metric(files: list[Path]) ->
     assert seen == [(Target("jpeg", 10), 5), (Target("jpeg", 40), 5)]
 
 
+def test_the_files_own_coefficients_are_there_where_they_are_asked_for(files: list[Path]) -> None:
+    seen: list[Target] = []
+
+    def spy(frame: Frame, target: Target, options: Any, runtime: Runtime | None) -> Frame:
+        seen.append(target)
+        return frame
+
+    for faithful in (False, True):
+        options = EnhanceOptions(faithful=faithful)
+        evaluate(
+            files[:1], JPEG, "enhance", [30], ["psnr"], options=options, runtime=CPU, treat=spy
+        )
+    assert [target.jpeg is not None for target in seen] == [False, True]
+
+
 def test_an_operation_that_does_nothing_changes_no_rate(files: list[Path]) -> None:
     for side in ("preprocess", "enhance"):
         document = evaluate(

@@ -87,7 +87,7 @@ def test_the_log_tells_loss_and_psnr_per_sigma(config: PriorConfig) -> None:
     train_prior(config, CPU, log=records.append)
     written = log_of(config)
     assert [r["step"] for r in written] == [6, 12]
-    assert set(written[-1]["psnr"]) == {"0.02", "0.05", "0.1", "0.2", "0.4"}
+    assert set(written[-1]["validation"]) == {"0.02", "0.05", "0.1", "0.2", "0.4"}
     assert sum(written[-1]["loss_per_sigma"].values()) > 0
     assert records[-1]["step"] == 12
 

@@ -189,3 +189,22 @@ def test_the_zoo_s_qps_go_on_from_the_measured_ones() -> None:
     # 0.0067 and 0.013, the neighbours of our 0.004 and 0.014
     assert HYPERPRIOR.qp(2) > zoo.qp(3) > HYPERPRIOR.qp(3)
     assert abs(zoo.qp(4) - HYPERPRIOR.qp(3)) < 1.5
+
+
+def test_it_can_be_differentiated(photo: Image.Image) -> None:
+    picture = torch.from_numpy(np.array(photo)).permute(2, 0, 1)[None].float() / 255
+    picture = picture[..., :70].requires_grad_()
+    code = HYPERPRIOR.differentiable(2)
+    coded = HYPERPRIOR.decode(HYPERPRIOR.encode(photo.crop((0, 0, 70, 80)), 2))
+    expected = torch.from_numpy(np.array(coded)).permute(2, 0, 1)[None].float() / 255
+    found = code(picture)
+    assert float((found.detach() - expected).abs().max()) < 1.5 / 255
+    [gradient] = torch.autograd.grad((found - picture.detach()).square().sum(), picture)
+    assert bool(torch.isfinite(gradient).all()) and float(gradient.abs().max()) > 0
+    # Rounding passes the gradient on: brightening the picture brightens its decode.
+    [slope] = torch.autograd.grad(code(picture).mean(), picture)
+    assert 0.5 < float(slope.sum()) < 1.5
+    # The codec itself stays as it was.
+    assert HYPERPRIOR.encode(photo, 2) == HYPERPRIOR.encode(photo, 2)
+    with pytest.raises(InputError, match="outside"):
+        HYPERPRIOR.differentiable(9)

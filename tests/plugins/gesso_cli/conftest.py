@@ -62,7 +62,11 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder=folder,
         weights="diffusion_pytorch_model.safetensors",
         sha256="",
-        settings={"noise": NOISE, "noise_scale": 1.5, "presets": {"medium": {"steps": 2}}},
+        settings={
+            "noise": NOISE,
+            "noise_scale": {"decoded": 1.5},
+            "presets": {"medium": {"steps": 2}},
+        },
     ).write()
     return folder
 

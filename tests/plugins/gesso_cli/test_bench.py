@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import Result
 
 Run = Callable[..., Result]
@@ -58,3 +59,45 @@ def test_what_is_wrong_is_named(run: Run, tiny: Path) -> None:
         result = run("bench", *arguments)
         assert (result.exit_code, said in result.stderr) == (1, True), result.stderr
         assert result.stderr.count("\n") == 1
+
+
+def test_speed_has_a_line_per_preset_and_names_the_others(run: Run, tiny: Path) -> None:
+    arguments = ("--side", "96", "--repeats", "1", "--model", tiny, "--device", "cpu")
+    result = run("bench", "speed", *arguments, "--json")
+    assert result.exit_code == 0, result.stderr
+    document = json.loads(result.stdout)
+    [medium] = document["presets"]
+    assert (medium["preset"], medium["model"], medium["evaluations"]) == ("medium", "tiny", 2)
+    assert medium["megapixels_per_second"] == pytest.approx(96**2 / 1e6 / medium["seconds"])
+    flops = medium["gflop_per_megapixel"] * medium["megapixels_per_second"]
+    assert medium["gflop_per_second"] == pytest.approx(flops)
+    assert medium["share_of_peak"] == pytest.approx(flops / medium["peak_gflop_per_second"])
+    assert set(document["skipped"]) == {"fast", "slow"}
+    heading, line, *skipped = run("bench", "speed", *arguments).stdout.splitlines()
+    assert heading.endswith("share of peak") and line.split()[:3] == ["medium", "tiny", "2"]
+    assert skipped[0] == "skipped fast: no such preset of tiny"
+
+
+def test_the_work_of_a_network_is_counted(run: Run, tiny: Path) -> None:
+    """By hand: two evaluations of the tiny network's convolutions and of its attention."""
+    from gesso.unet import WindowUNet
+
+    network = WindowUNet.from_pretrained(tiny)
+    total = 0
+
+    def count(module: torch.nn.Module, inputs: tuple[torch.Tensor], out: torch.Tensor) -> None:
+        nonlocal total
+        if isinstance(module, torch.nn.Conv2d):
+            total += 2 * out.numel() * module.weight[0].numel()
+        elif isinstance(module, torch.nn.Linear):
+            total += 2 * out.numel() * module.in_features
+
+    for module in network.modules():
+        module.register_forward_hook(count)
+    with torch.no_grad():
+        network(torch.zeros(1, 3, 64, 64), torch.zeros(1))
+    arguments = ("--side", "64", "--repeats", "1", "--model", tiny, "--training-free", "--json")
+    [medium] = json.loads(run("bench", "speed", *arguments).stdout)["presets"]
+    layers = 2 * total / 64**2 / 1e3
+    # beside these layers, only the products of attention in windows of 4 x 4
+    assert layers <= medium["gflop_per_megapixel"] <= 1.1 * layers

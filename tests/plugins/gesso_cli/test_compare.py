@@ -95,7 +95,9 @@ def test_json_on_stdout_is_all_there_is_on_it(compare: Run) -> None:
 
 def test_the_way_to_gesso_is_walked_in_its_order(compare: Run, tmp_path: Path) -> None:
     page, report = tmp_path / "page.html", tmp_path / "report.json"
-    result = compare("-q", "20", "--tradeoffs", "1,0.5,0.25", "--html", page, "--json", report)
+    result = compare(
+        "-q", "20", "--training-free", "--tradeoffs", "1,0.5,0.25", "--html", page, "--json", report
+    )
     assert result.exit_code == 0, result.stderr
     names = [p["variant"] for p in json.loads(report.read_text())["points"]]
     assert names == ["plain", "tradeoff 0.25", "tradeoff 0.5", "gesso"]

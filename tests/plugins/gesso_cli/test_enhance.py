@@ -211,7 +211,7 @@ def test_metadata_and_orientation_are_kept(enhance: Run, photo: Path) -> None:
         (("--quality", 300), "quality 300 is outside jpeg's range [1, 100]"),
         (("--preset", "fast"), "has no preset 'fast', only medium; choose one of these or pass"),
         (("--device", "nonesuch"), "device 'nonesuch' is not to be had here; use 'auto' or 'cpu'"),
-        (("--model", "nonesuch"), "no prior named 'nonesuch'; there are: prior"),
+        (("--model", "nonesuch"), "no prior named 'nonesuch'; there are: consistency, prior"),
         (("--tile", 200), "tile 200 and tile - overlap"),
     ],
 )

@@ -62,11 +62,33 @@ def test_parameters_are_counted_from_the_header(tmp_path: Path) -> None:
     assert parameters(tmp_path / "nonesuch") is None
 
 
+def test_a_folder_of_diffusers_is_shown_alone(run: Run, tmp_path: Path) -> None:
+    from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
+
+    network = UNet2DModel(
+        sample_size=16,
+        block_out_channels=(8,),
+        down_block_types=("DownBlock2D",),
+        up_block_types=("UpBlock2D",),
+        norm_num_groups=4,
+    )
+    pipeline = DDPMPipeline(unet=network, scheduler=DDPMScheduler())
+    pipeline.save_pretrained(tmp_path, max_shard_size="8KB")
+    result = run("models", str(tmp_path), "prior", "--json")
+    assert result.exit_code == 0, result.output
+    ours, prior = json.loads(result.output)
+    assert prior["name"] == "prior"
+    assert ours["name"] == ours["folder"] == str(tmp_path)
+    assert ours["parameters"] == sum(p.numel() for p in network.parameters())
+    assert ours["presets"] == ["medium", "slow"]
+    assert run("models", str(tmp_path / "nonesuch")).exit_code != 0
+
+
 def test_a_folder_is_a_model(tiny: Path) -> None:
     assert known_model(str(tiny)) == "tiny"
     assert models()["tiny"].folder == tiny
     assert known_model(None) == "prior"
-    with pytest.raises(ModelError, match="is not a model card"):
+    with pytest.raises(ModelError, match="holds no model"):
         known_model(str(tiny.parent))
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gesso.errors import InputError
+from gesso.options import EnhanceOptions
 from gesso_cli.reading import Photo, read_photo, target_of_file
 
 TABLE = {"webp": [[5, 0, 0, -2.0], [95, 0, 0, 2.0]]}
@@ -91,6 +92,23 @@ def test_the_rate_leaves_metadata_out(tmp_path: Path, pixels: NDArray[Any]) -> N
 def test_a_jpeg_states_its_quality(photo: Path) -> None:
     target = target_of_file(read_photo(photo), None, None, {})
     assert (target.codec, target.quality) == ("jpeg", 20)
+
+
+def test_a_jpeg_states_its_coefficients_where_they_are_asked_for(
+    tmp_path: Path, photo: Path
+) -> None:
+    faithful = EnhanceOptions(faithful=True)
+    known = read_photo(photo)
+    assert target_of_file(known, None, None, {}).jpeg is None
+    assert target_of_file(known, None, None, {}, EnhanceOptions()).jpeg is None
+    for quality in (None, 45.0):
+        found = target_of_file(known, None, quality, {}, faithful).jpeg
+        assert found and (found.width, found.height) == (known.frame.width, known.frame.height)
+    path = tmp_path / "rgb.jpg"
+    with Image.open(photo) as image:
+        image.save(path, keep_rgb=True)
+    with pytest.raises(InputError, match=r"rgb\.jpg: this JPEG is RGB"):
+        target_of_file(read_photo(path), None, None, {}, faithful)
 
 
 def test_a_png_shows_the_jpeg_it_came_from(tmp_path: Path, photo: Path) -> None:

@@ -17,9 +17,10 @@ from PIL import Image
 from typer.testing import Result
 
 from gesso.cards import ModelCard
+from gesso.training.prior import PriorTrainer
 from gesso.unet import WindowUNet
 from gesso_cli.demo import photograph
-from gesso_cli.train import configure
+from gesso_cli.training import configure
 
 Run = Callable[..., Result]
 TINY = ("--channels", "8,16", "--window", "4", "--embedding", "16", "--blocks", "1")
@@ -46,7 +47,7 @@ def test_it_trains_goes_on_and_writes_a_card(run: Run, folder: Path, tmp_path: P
     assert document["last"]["step"] == 8
     lines = result.stderr.splitlines()
     assert lines[0].startswith("gesso: beginning: gesso train prior data --val data --steps 8")
-    assert lines[1].startswith("gesso: step 4, loss ") and "PSNR at sigma 0.02: " in lines[1]
+    assert lines[1].startswith("gesso: step 4, loss ") and "PSNR in dB at sigma 0.02: " in lines[1]
     assert "pictures/s" in lines[1]
     model = out / "model"
     assert lines[-1] == f"gesso: the model is {model}; next: gesso calibrate {model} VAL"
@@ -70,7 +71,7 @@ def test_the_recipe_of_the_card_is_the_command(folder: Path, tmp_path: Path) -> 
     """Its options are those of this command, and give the same configuration."""
     given = {"steps": 7, "batch": 2, "lr": 0.01, "warmup": 3, "cooldown": 0.5, "seed": 9}
     network = {"channels": [8, 16], "window": 4, "heads": None}
-    config = configure(folder, tmp_path / "run", folder, None, given, network)
+    config = configure(PriorTrainer, folder, tmp_path / "run", folder, None, given, network)
     words = config.command().split()
     assert words[:4] == ["gesso", "train", "prior", "data"]
     stated = dict(zip(words[4::2], words[5::2], strict=True))
@@ -80,7 +81,7 @@ def test_the_recipe_of_the_card_is_the_command(folder: Path, tmp_path: Path) -> 
 
 def test_a_model_to_begin_with_decides_the_network(tiny: Path, folder: Path, run: Run) -> None:
     out = folder.parent / "run"
-    config = configure(folder, out, None, tiny, {}, {})
+    config = configure(PriorTrainer, folder, out, None, tiny, {}, {})
     assert config.network == {"channels": (8, 16), "window": 4, "embedding": 16}
     small = ("--batch", 2, "--crop", 64, "--steps", 1, "--lr", 0, "--device", "cpu")
     result = run("train", "prior", folder, "--out", out, "--from", tiny, *small)

@@ -43,7 +43,11 @@ def prior(tmp_path: Path) -> Iterator[str]:
         folder=tmp_path,
         weights="diffusion_pytorch_model.safetensors",
         sha256="",
-        settings={"noise": noise, "noise_scale": 1.5, "presets": {"medium": {"steps": 1}}},
+        settings={
+            "noise": noise,
+            "noise_scale": {"decoded": 1.5},
+            "presets": {"medium": {"steps": 1}},
+        },
     )
     card.write()
     cards.register_model(ModelCard.read(tmp_path))

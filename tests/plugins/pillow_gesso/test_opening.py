@@ -338,3 +338,30 @@ def test_any_size_and_mode_is_opened_with_the_same_size_mode_and_metadata(
         stock.load()
         assert (image.size, image.mode, image.info) == (size, stock.mode, stock.info)
         assert image.tobytes() == inverted(stock).tobytes()
+
+
+@pytest.mark.parametrize("options", [{"faithful": True}, {"preset": "slow"}, {"sigma": 0.1}])
+def test_what_the_file_states_is_read_where_it_is_asked_for(
+    options: dict[str, Any], model: Any, photo: Photo, encoded: Encoded, tmp_path: Path
+) -> None:
+    pillow_gesso.register(enhance=pillow_gesso.Enhance(**options))
+    data = encoded(photo(), "JPEG", quality=30)
+    path = tmp_path / "a.jpg"
+    path.write_bytes(data)
+    for source in (io.BytesIO(data), path):
+        with Image.open(source, formats=["ENHANCED-JPEG"]) as image:
+            image.load()
+        target = model.asked.pop()[0]
+        assert target == Target("jpeg", 30)
+        stated = target.jpeg and (target.jpeg.width, target.jpeg.height)
+        assert stated == (None if "sigma" in options else photo().size)
+
+
+def test_faithful_names_the_file_that_states_nothing(
+    model: Any, photo: Photo, encoded: Encoded
+) -> None:
+    pillow_gesso.register(enhance=pillow_gesso.Enhance(faithful=True))
+    data = encoded(photo(), "JPEG", keep_rgb=True)
+    with enhanced(data, "JPEG") as image, pytest.raises(InputError, match="JPEG file on opening"):
+        image.load()
+    assert not model.asked

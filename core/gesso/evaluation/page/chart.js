@@ -52,11 +52,13 @@ const Chart = (() => {
     return log ? { place, low: Math.exp(low), high: Math.exp(high) } : { place, low, high };
   }
 
-  function start({ metrics, series }) {
+  function start({ metrics, series, scale: step }) {
     const chart = at("chart"), tip = at("tip"), plot = at("plot");
     const names = Object.keys(metrics), off = new Set();
     let metric = names.find((name) => metrics[name].lower) ?? names[0];
-    let axis = "bpp", log = false, dots = [], current = -1, drawn = 0;
+    // at equal bits, curves are of perception against distortion
+    let axis = step === "quality" || !metrics[metric].lower || !("psnr" in metrics) ? "bpp" : "psnr";
+    let log = false, dots = [], current = -1, drawn = 0;
     const label = (name) => (name === "bpp" ? "bits per pixel" : metrics[name].label);
     const digits = (name) => (name === "bpp" ? 3 : metrics[name].digits);
     const figure = (name, value) => minus(value.toFixed(digits(name))) + (name === "psnr" ? " dB" : "");
@@ -150,7 +152,7 @@ const Chart = (() => {
       const { x, y, one, point } = dots[index];
       chart.append(svg("circle", { class: "halo", cx: x, cy: y, r: 9 }));
       const list = document.createElement("dl"), head = document.createElement("b");
-      head.textContent = `${one.name}, quality ${point.quality}`;
+      head.textContent = `${one.name}, ${step} ${point.quality}`;
       const rows = ["bpp", ...names.filter((name) => Number.isFinite(point.values[name]))];
       for (const name of rows) {
         const term = document.createElement("dt"), value = document.createElement("dd");
@@ -206,7 +208,7 @@ const Chart = (() => {
       segments(at("axis"), axes, axis, (name) => {
         axis = name;
         at("log").disabled = axis !== "bpp";
-        at("axis-note").textContent = axis === "bpp" ? "" : " Dotted lines go from plain to gesso at one quality.";
+        at("axis-note").textContent = axis === "bpp" || step !== "quality" ? "" : " Dotted lines go from plain to gesso at one quality.";
         draw();
       }, labels);
       at("log").disabled = axis !== "bpp";

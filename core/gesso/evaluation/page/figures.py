@@ -13,6 +13,7 @@ __all__ = ["chart", "describe"]
 
 MINUS = "\N{MINUS SIGN}"
 NOTHING = "\N{EN DASH}"
+STEPS = {"quality": ("quality", "qualities"), "tradeoff": ("tradeoff", "tradeoffs")}
 SECRET = ("sha256",)  # of no use to a reader of the page; the JSON document has it
 
 
@@ -46,6 +47,7 @@ def describe(document: Document) -> dict[str, Any]:
         "lede": _lede(document),
         "complete": bool(content.get("complete", True)),
         "anchor": anchor,
+        "scale": _scale(document),
         "several": len(others) > 1,
         "without": _without(deltas.values()),
         "deltas": _delta_rows(deltas),
@@ -86,7 +88,12 @@ def chart(documents: Sequence[Document]) -> dict[str, Any]:
     about = {
         n: {"label": m.label, "lower": m.lower, "digits": m.digits} for n, m in metrics.items()
     }
-    return {"metrics": about, "series": series}
+    return {"metrics": about, "series": series, "scale": _scale(documents[0])}
+
+
+def _scale(document: Document) -> str:
+    """What tells the points of a curve apart: ``quality``, or ``tradeoff`` at equal bits."""
+    return "tradeoff" if document.content.get("scale") == "tradeoff" else "quality"
 
 
 def _values(point: Point) -> dict[str, float | None]:
@@ -124,7 +131,7 @@ def _lede(document: Document) -> list[str]:
         f"model {model}" if model else "",
         f"preset {settings['preset']}" if settings.get("preset") else "",
         _count(content.get("images"), "picture"),
-        _count(len({p.quality for p in document.points}), "quality", "qualities"),
+        _count(len({p.quality for p in document.points}), *STEPS[_scale(document)]),
     ]
     return [fact for fact in facts if fact]
 

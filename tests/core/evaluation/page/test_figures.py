@@ -118,3 +118,17 @@ def test_remarks_are_told_but_not_twice(content: Content) -> None:
     content["points"] = content["points"][:6]
     content["notes"]["psnr"] = "3 points on a curve; BD figures need 4 or more"
     assert len(describe(Document.of(content))["notes"]) == 2
+
+
+def test_a_walk_over_tradeoffs_is_named_as_one(content: Content) -> None:
+    content["scale"] = "tradeoff"
+    document = Document.of(content)
+    about = describe(document)
+    assert about["scale"] == chart([document])["scale"] == "tradeoff"
+    assert any(fact.endswith(" tradeoffs") for fact in about["lede"])
+
+
+def test_points_differ_by_quality_unless_the_document_says_otherwise(content: Content) -> None:
+    for scale in (None, "nonesuch"):
+        content["scale"] = scale
+        assert describe(Document.of(content))["scale"] == "quality"

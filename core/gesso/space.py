@@ -1,0 +1,88 @@
+"""Where a denoiser works: on pixels themselves, or on the latents of an autoencoder."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from gesso.field import noise_field
+
+if TYPE_CHECKING:
+    from gesso.denoiser import Denoiser
+    from gesso.runtime import Runtime
+    from gesso.tiling import Box
+
+__all__ = ["PIXELS", "Space", "fitted", "space_of", "trained_tile"]
+
+
+class Space:
+    """The space of pixels on [-1, 1], where nothing has to be done; others derive from it.
+
+    A whole trajectory stays in one space: a tile is encoded once before the noise is added,
+    and decoded once after the last step.
+    """
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """(B, 3, H, W) on [-1, 1] to what the denoiser sees, (B, C, H / factor, W / factor)."""
+        return pixels
+
+    def decode(self, x: Tensor) -> Tensor:
+        """The way back to pixels."""
+        return x
+
+    def level(self, sigma: float) -> float:
+        """The noise level here that stands for ``sigma`` on [-1, 1] pixels."""
+        return sigma
+
+    def bound(self, clean: Tensor) -> Tensor:
+        """A denoiser's estimate, put where clean pictures can be."""
+        # The source lies in [-1, 1]: its estimate can only come nearer by being put there.
+        return clean.clamp(-1, 1)
+
+    def noise(self, box: Box, seed: int, draw: int, device: torch.device) -> Tensor:
+        """White noise for one tile, (1, C, h, w); it depends on absolute position alone."""
+        return noise_field(
+            box.top, box.left, box.height, box.width, seed=seed, draw=draw, device=device
+        )
+
+
+PIXELS = Space()
+
+
+def space_of(denoiser: Denoiser) -> Space:
+    """The denoiser's ``space``; pixels where it states none."""
+    space = getattr(denoiser, "space", PIXELS)
+    assert isinstance(space, Space)
+    return space
+
+
+def trained_tile(denoiser: Denoiser) -> int | None:
+    """The side in pixels that the denoiser asks to be run at; None where any will do."""
+    tile = getattr(denoiser, "tile", None)
+    return None if tile is None else int(tile)
+
+
+def fitted(runtime: Runtime, denoiser: Denoiser, grid: int) -> Runtime:
+    """The runtime with tiles no larger than those that the denoiser was trained at.
+
+    Group norms and global attention take their statistics over the whole tile, so a foreign
+    network is given what it knows. Neighbours share a quarter of such a tile, or the runtime's
+    overlap where that is less. A smaller tile of the user's, for want of memory, stays.
+
+    Args:
+        runtime: as the user asked for it.
+        denoiser: see :func:`trained_tile`.
+        grid: pixels that tiles and overlaps are to be multiples of.
+    """
+    tile = trained_tile(denoiser)
+    if tile is None or runtime.tile < tile:
+        return runtime
+    step = math.lcm(grid, 4)
+    overlap = min(runtime.overlap, tile // 4) // step * step
+    if overlap == 0 and tile >= 2 * step:
+        overlap = step
+    return replace(runtime, tile=tile, overlap=overlap)

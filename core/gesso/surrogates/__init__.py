@@ -1,0 +1,5 @@
+"""Codecs as differentiable functions."""
+
+from __future__ import annotations
+
+__all__: list[str] = []

@@ -1,0 +1,145 @@
+"""Presets: which sampler goes, from where, and with how much noise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from tests.core.conftest import NOISE, tiny_network
+
+from gesso import cards
+from gesso.cards import ModelCard, register_model
+from gesso.codec import get_codec
+from gesso.enhancer import enhance_frame
+from gesso.errors import InputError, ModelError
+from gesso.estimator import estimate, load_estimator
+from gesso.frame import Frame
+from gesso.options import EnhanceOptions
+from gesso.runtime import Runtime
+from gesso.target import Target
+from gesso.trajectory import sampler_of
+
+CPU = Runtime("cpu", "fp32")
+TARGET = Target("jpeg", 20)
+
+
+@pytest.fixture
+def prior(tiny_folder: Path) -> Iterator[ModelCard]:
+    """The tiny prior under another name, with all presets."""
+    presets = {
+        "fast": {"steps": 1, "sampler": "one-step"},
+        "medium": {"steps": 2, "noise_scale": {"posterior_mean": 0.5}},
+        "slow": {"steps": 3, "sampler": "dps"},
+    }
+    card = ModelCard.read(tiny_folder)
+    settings = {**card.settings, "presets": presets}
+    register_model(replace(card, name="presets", settings=settings))
+    yield cards.get_model("presets", "prior")
+    cards._registry.pop("presets")
+
+
+@pytest.fixture
+def estimator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelCard]:
+    """An estimator, which is the default one for one test."""
+    tiny_network(seed=2, num_class_embeds=2).save_pretrained(tmp_path)
+    ModelCard(
+        name="tiny-mean", role="estimator", factory="gesso.estimator:load_estimator",
+        folder=tmp_path, weights="diffusion_pytorch_model.safetensors", sha256="",
+        settings={"codecs": ["jpeg"], "noise": NOISE},
+    ).write()  # fmt: skip
+    monkeypatch.setitem(cards.DEFAULTS, "estimator", "tiny-mean")
+    register_model(card := ModelCard.read(tmp_path))
+    yield card
+    cards._registry.pop("tiny-mean")
+
+
+@pytest.fixture
+def frame() -> Frame:
+    torch.manual_seed(0)
+    return Frame.of(torch.rand(3, 64, 64))
+
+
+def go(frame: Frame, **options: object) -> torch.Tensor:
+    return enhance_frame(frame, TARGET, EnhanceOptions("presets", **options), CPU).rgb  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("preset", "steps", "expected"),
+    [({}, 15, "ode"), ({}, 16, "sde"), ({"sampler": "dps"}, 5, "dps"), ({}, 1, "ode")],
+)
+def test_the_number_of_evaluations_chooses_where_a_preset_does_not(
+    preset: dict[str, str], steps: int, expected: str
+) -> None:
+    assert sampler_of(preset, steps) == expected
+
+
+def test_an_unknown_sampler_is_the_card_s_fault() -> None:
+    with pytest.raises(ModelError, match="no sampler 'euler'; there are one-step, ode, sde, dps"):
+        sampler_of({"sampler": "euler"}, 3)
+
+
+def test_every_preset_gives_another_picture(prior: ModelCard, frame: Frame) -> None:
+    found = [
+        go(frame, preset=preset, posterior_mean=False) for preset in ("fast", "medium", "slow")
+    ]
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        assert not torch.allclose(found[one], found[other])
+
+
+def test_slow_is_held_to_the_file(prior: ModelCard, frame: Frame) -> None:
+    """The codec's constraint draws the result towards what decodes to the same picture."""
+    codec = get_codec("jpeg").differentiable(20)  # type: ignore[attr-defined]
+    observed = Frame.of(codec(frame.rgb)[0])
+    free, held = (
+        go(observed, preset="slow", posterior_mean=False, step_size=size) for size in (0.0, 0.5)
+    )
+    far, near = ((codec(x) - observed.rgb).square().mean() for x in (free, held))
+    assert near < 0.9 * far
+
+
+def test_slow_without_a_differentiable_codec_is_the_sde(prior: ModelCard, frame: Frame) -> None:
+    options = EnhanceOptions("presets", "slow", posterior_mean=False)
+    webp = enhance_frame(frame, Target("webp", 20), options, CPU)
+    again = enhance_frame(frame, Target("webp", 20), replace(options, step_size=5.0), CPU)
+    torch.testing.assert_close(webp.rgb, again.rgb)
+
+
+def test_noise_goes_onto_the_estimate(prior: ModelCard, estimator: ModelCard, frame: Frame) -> None:
+    with_mean, without = (go(frame, posterior_mean=mean) for mean in (True, False))
+    assert not torch.allclose(with_mean, without)
+    mean = estimate(frame, TARGET, load_estimator(estimator, CPU), CPU)
+    sigma = float(
+        0.5
+        * without.new_tensor(1.0)  # the preset's own ratio
+        * _error(estimator, frame)
+    )
+    options = EnhanceOptions("presets", posterior_mean=False, sigma=sigma)
+    by_hand = enhance_frame(mean, None, options, CPU)
+    torch.testing.assert_close(with_mean, by_hand.rgb, atol=2e-3, rtol=0)
+
+
+def _error(card: ModelCard, frame: Frame) -> torch.Tensor:
+    from gesso.noise import estimated_rmse
+
+    return estimated_rmse(card.settings["noise"], TARGET, frame)[0]
+
+
+def test_without_an_estimator_the_decode_itself_is_taken(
+    prior: ModelCard, training_free: None, frame: Frame
+) -> None:
+    torch.testing.assert_close(go(frame), go(frame, posterior_mean=False))
+
+
+def test_a_preset_that_the_model_lacks_names_those_it_has(tiny: ModelCard, frame: Frame) -> None:
+    with pytest.raises(InputError, match="has no preset 'fast', only medium"):
+        enhance_frame(frame, TARGET, EnhanceOptions("tiny", "fast"), CPU)
+    out = enhance_frame(frame, TARGET, EnhanceOptions("tiny", "fast", steps=1), CPU)
+    assert out.rgb.shape == frame.rgb.shape
+
+
+def test_faithful_needs_what_the_file_states(prior: ModelCard, frame: Frame) -> None:
+    with pytest.raises(InputError, match="faithful needs the coefficients of a JPEG file"):
+        go(frame, faithful=True)
