@@ -21,11 +21,11 @@ from gesso.tiling import Box, run_tiled, tile_starts
 
 __all__ = ["STEP_SIZE", "Degrade", "Plan", "sampler_of", "travel"]
 
-# Up to this many evaluations the ODE is the better sampler, beyond it the SDE
-# (system E's finding, and ours: see the prior's card, "samplers").
+# Up to this many evaluations the ODE is the better sampler, beyond it the SDE: system E's
+# finding. With our own prior the ODE is still ahead at 20; pass sampler= for that.
 ODE_STEPS = 15
-# Of the constraint, chosen on validation pictures (the prior's card, "step_size").
-STEP_SIZE = 0.05
+# Of the constraint: of 0.01 to 1 the best in LPIPS and DISTS on validation pictures at JPEG q10.
+STEP_SIZE = 0.03
 
 Degrade = Callable[[Tensor], Tensor]
 
@@ -135,7 +135,10 @@ class _Bounded:
         self.grid, self.device, self.space = denoiser.grid, denoiser.device, space_of(denoiser)
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
-        clean = self.space.bound(self.denoiser(x, sigma))
+        # White noise hardly ever exceeds four deviations: no estimate may need more of it.
+        reach = 4 * sigma[:, None, None, None]
+        clean = self.denoiser(x, sigma).clamp(x - reach, x + reach)
+        clean = self.space.bound(clean)
         self.done += len(x)
         if self.progress:
             self.progress(self.done, self.total)

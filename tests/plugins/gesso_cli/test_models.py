@@ -14,9 +14,16 @@ from typer.testing import Result
 import gesso_cli.options
 from gesso.cards import ModelCard, models, register_model
 from gesso.errors import ModelError
-from gesso.options import PRESETS
+from gesso.options import PRESETS, SAMPLERS, EnhanceOptions
 from gesso_cli.models import parameters
-from gesso_cli.options import PresetName, known_model, numbers, runtime_of
+from gesso_cli.options import (
+    PresetName,
+    SamplerName,
+    enhance_options,
+    known_model,
+    numbers,
+    runtime_of,
+)
 
 Run = Callable[..., Result]
 
@@ -102,6 +109,17 @@ def test_a_folder_whose_name_is_taken_goes_by_its_path(tiny: Path, tmp_path: Pat
 
 def test_presets_are_the_core_s() -> None:
     assert tuple(preset.value for preset in PresetName) == PRESETS
+    assert tuple(sampler.value for sampler in SamplerName) == SAMPLERS
+
+
+def test_each_preset_has_a_model_and_options_reach_the_library() -> None:
+    fast = enhance_options(None, PresetName.fast)
+    assert (fast.model, fast.preset, fast.posterior_mean) == ("consistency", "fast", True)
+    slow = enhance_options(None, PresetName.slow, 0.5, 7, 0.1, 3, True, True, 0.2, SamplerName.dps)
+    assert slow == EnhanceOptions(
+        "prior", "slow", 0.5, 7, 0.1, 3, posterior_mean=False, faithful=True, step_size=0.2,
+        sampler="dps",
+    )  # fmt: skip
 
 
 def test_every_shared_option_is_public() -> None:
