@@ -17,10 +17,10 @@ from gesso.enhancer import enhance_frame
 from gesso.errors import InputError, ModelError
 from gesso.estimator import estimate, load_estimator
 from gesso.frame import Frame
-from gesso.options import EnhanceOptions
+from gesso.options import EnhanceOptions, Sampler
 from gesso.runtime import Runtime
 from gesso.target import Target
-from gesso.trajectory import sampler_of
+from gesso.trajectory import Plan, sampler_of, travel
 
 CPU = Runtime("cpu", "fp32")
 TARGET = Target("jpeg", 20)
@@ -143,3 +143,21 @@ def test_a_preset_that_the_model_lacks_names_those_it_has(tiny: ModelCard, frame
 def test_faithful_needs_what_the_file_states(prior: ModelCard, frame: Frame) -> None:
     with pytest.raises(InputError, match="faithful needs the coefficients of a JPEG file"):
         go(frame, faithful=True)
+
+
+class Exploding:
+    """A denoiser that is far off, as ours was at small noise on hard edges."""
+
+    grid, device = 16, torch.device("cpu")
+
+    def __call__(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        return x + 100 * torch.sign(x)
+
+
+@pytest.mark.parametrize("sampler", ["one-step", "ode", "sde"])
+def test_no_estimate_lies_further_off_than_noise_reaches(frame: Frame, sampler: Sampler) -> None:
+    sigma = 0.02
+    out = travel(frame, Plan(torch.tensor([sigma]), sampler, 4), Exploding(), CPU)
+    # on [0, 1]: the noise itself, and four deviations of it
+    furthest = (out.rgb - frame.rgb).abs().max()
+    assert 2 * sigma / 2 < furthest < (5 + 4 * 4) * sigma / 2

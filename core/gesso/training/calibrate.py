@@ -153,8 +153,9 @@ def fit_noise_scale(
             if progress:
                 progress(index * len(RATIOS) + step + 1, len(chosen) * len(RATIOS))
         # More noise can only be further from the source; a measured dip is chance.
-        rising = np.maximum.accumulate(means)
-        ratio = float(np.exp(np.interp(wanted, rising, np.log(RATIOS))))
+        rising = np.maximum.accumulate(np.maximum(means, 1e-3))
+        # Noise adds to the error by its square: a power law, straight in logarithms.
+        ratio = float(np.exp(np.interp(math.log(wanted), np.log(rising), np.log(RATIOS))))
         rows.append([round(target.qp, 2), round(ratio, 3)])
     return sorted(rows)
 

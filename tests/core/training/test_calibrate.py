@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from skimage import data
 
@@ -17,7 +18,9 @@ from gesso.target import Target
 from gesso.training.calibrate import (
     QUALITIES,
     calibration_qualities,
+    fit_noise_scale,
     fit_noise_table,
+    psnr_drops,
     qp_equivalents,
     residual_db,
 )
@@ -96,3 +99,60 @@ def test_left_out_pictures_are_predicted_by_the_others(files: list[Path], tmp_pa
         informed.append(10 * np.log10(guess / truth) ** 2 * 10)
     found = residual_db(paths, codec, (20,))
     assert found == pytest.approx((np.mean(alone) ** 0.5, np.mean(informed) ** 0.5), rel=1e-3)
+
+
+def louder(frame: Frame, ratio: float) -> Frame:
+    """White noise of ``ratio`` times a fiftieth on top: independent of whatever is there."""
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(frame.rgb.shape, generator=generator)
+    return Frame.of((frame.rgb + 0.02 * ratio * noise).clamp(0, 1))
+
+
+def test_drops_are_those_of_the_error(files: list[Path]) -> None:
+    codec, target = get_codec("jpeg"), Target("jpeg", 20)
+    asked: list[float] = []
+
+    def enhanced(frame: Frame, at: Target) -> Frame:
+        asked.append(at.quality)
+        return louder(frame, 1.0)
+
+    drops = psnr_drops(files[:2], target, codec, lambda frame, _: frame, enhanced)
+    assert asked == [20, 20]
+    for path, drop in zip(files, drops, strict=False):
+        with Image.open(path) as source:
+            clean = Frame.of(source.convert("RGB"))
+            decoded = Frame.of(codec.decode(codec.encode(source.convert("RGB"), 20)))
+        before = float((decoded.rgb - clean.rgb).square().mean())
+        expected = 10 * np.log10((before + 0.02**2) / before)
+        assert drop == pytest.approx(expected, abs=0.3)
+
+
+def test_the_ratio_that_is_found_gives_the_drop_that_was_wanted(files: list[Path]) -> None:
+    codec = get_codec("jpeg")
+
+    def error(frame: Frame, target: Target) -> Frame:
+        return frame
+
+    def enhanced(ratio: float):  # type: ignore[no-untyped-def]  # a Restore
+        return lambda frame, target: louder(frame, ratio)
+
+    told: list[tuple[int, int]] = []
+    rows = fit_noise_scale(
+        files[:3], codec, (40, 10), 1.0, error, enhanced, lambda *step: told.append(step)
+    )
+    assert [row[0] for row in rows] == [pytest.approx(codec.qp(q), abs=0.01) for q in (40, 10)]
+    assert told[-1] == (8, 8)
+    # the smaller the error, the sooner the same noise is felt
+    assert rows[0][1] < rows[1][1]
+    for (_, ratio), quality in zip(rows, (40, 10), strict=True):
+        drops = psnr_drops(files[:3], Target("jpeg", quality), codec, error, enhanced(ratio))
+        assert sum(drops) / 3 == pytest.approx(1.0, abs=0.25)
+
+
+def test_an_estimate_is_calibrated_by_its_own_error(files: list[Path]) -> None:
+    codec = get_codec("jpeg")
+    plain = fit_noise_table(files, codec, (20,))
+    worse = fit_noise_table(files, codec, (20,), restore=lambda frame, target: louder(frame, 5.0))
+    # 2 * 0.1 on [-1, 1] pixels, which outweighs the decode's own error
+    assert worse[0][4] == pytest.approx(np.log2(0.2), abs=0.4)
+    assert worse[0][3] == plain[0][3] and worse[0][4] > plain[0][4] + 0.5
