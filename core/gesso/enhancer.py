@@ -35,13 +35,13 @@ def enhance(
     image: Picture,
     codec: str | None = None,
     quality: float | None = None,
-    preset: Preset = "medium",
+    preset: Preset = "fast",
     tradeoff: float = 1.0,
     seed: int = 0,
     *,
     model: str | None = None,
     posterior_mean: bool = True,
-    faithful: bool = False,
+    faithful: bool | None = None,
     sigma: float | None = None,
     steps: int | None = None,
     step_size: float | None = None,
@@ -66,7 +66,8 @@ def enhance(
             was then trained on decodes. Needs codec and quality.
         faithful: put every coefficient of the result into the quantisation cell that the
             JPEG file states, so that coding it again gives the same file; for a PIL image
-            that was opened from one.
+            that was opened from one. None does so wherever that file is within reach and
+            is what ``codec`` and ``quality`` say, if they say anything.
         sigma: explicit noise level on [-1, 1] pixels instead of codec and quality.
         steps: explicit number of model evaluations instead of the preset's.
         step_size: of the constraint in preset slow.
@@ -93,7 +94,7 @@ def enhance(
     elif (sigma is None or faithful) and tradeoff > 0:
         target = target_of(image)
     if target and target.codec == "jpeg":
-        jpeg = coefficients_for(options, lambda: JpegCoefficients.of_image(image))
+        jpeg = coefficients_for(options, lambda: JpegCoefficients.of_image(image), quality)
         target = replace(target, jpeg=jpeg)
     return cast(Picture, enhance_frame(Frame.of(image), target, options, runtime).restore())
 
@@ -149,7 +150,7 @@ def enhance_frame(
     if estimator and target:
         start = estimate(frame, target, estimator, replace(runtime, progress=None))
     natural = travel(start, plan, denoiser, runtime)
-    if options.faithful and target and target.jpeg:
+    if options.faithful is not False and target and target.jpeg:
         return project(natural, target.jpeg)
     return natural
 
@@ -225,7 +226,7 @@ def _degrade(target: Target | None) -> Degrade | None:
     """The codec as a differentiable function; None for one that is not."""
     if target is None:
         return None
-    if target.jpeg:
+    if target.jpeg and target.jpeg.sampling:
         return target.jpeg.differentiable()
     differentiable = getattr(get_codec(target.codec), "differentiable", None)
     return differentiable(target.quality) if differentiable else None

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gesso.errors import InputError
+from gesso.target import jpeg_quality
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -150,6 +151,11 @@ class JpegCoefficients:
         found = [component.table for component in self.components]
         return np.stack(found if len(found) == 3 else found[:1] * 3)
 
+    @property
+    def quality(self) -> float:
+        """The libjpeg quality nearest to the luma table, in [1, 100]."""
+        return jpeg_quality(self.tables[0].ravel().tolist())
+
     def differentiable(self) -> Callable[[Tensor], Tensor]:
         """This coding as a function of RGB (B, 3, H, W) on [0, 1], with gradients.
 
@@ -170,26 +176,31 @@ class JpegCoefficients:
 
 
 def coefficients_for(
-    options: EnhanceOptions, read: Callable[[], JpegCoefficients]
+    options: EnhanceOptions,
+    read: Callable[[], JpegCoefficients],
+    quality: float | None = None,
 ) -> JpegCoefficients | None:
-    """What a JPEG file states, where the options ask for it; reading takes time.
+    """What a JPEG file states, where the options have a use for it; reading takes time.
 
     Args:
-        options: ``faithful`` must have it; preset ``slow`` is content without.
+        options: ``faithful=True`` must have it, None is content without, as is the constraint
+            of preset ``slow``.
         read: how to come by it.
+        quality: what the user says of the picture's past. A file of another quality was made
+            since, of a picture that had lost more already: it is left out unless asked for.
 
     Raises:
         InputError: from ``read``, where it must be had.
     """
     if options.faithful:
         return read()
-    if options.preset != "slow":
+    if options.faithful is False and options.preset != "slow":
         return None
     try:
         found = read()
     except InputError:
         return None
-    return found if found.sampling else None
+    return found if quality is None or found.quality == round(quality) else None
 
 
 def _process(data: bytes) -> int:

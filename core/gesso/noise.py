@@ -23,7 +23,8 @@ __all__ = ["estimated_rmse", "gradient", "jpeg_quality_of_pixels", "quality_of_r
 
 BAND = 512
 Table = Mapping[str, Sequence[Sequence[float]]]
-Scale = float | Sequence[Sequence[float]]
+Rows = Sequence[Sequence[float]]
+Scale = float | Rows | Mapping[str, Rows]
 
 
 def gradient(frame: Frame) -> Tensor:
@@ -87,11 +88,13 @@ def sigma_for(table: Table, scale: Scale, target: Target, frame: Frame) -> Tenso
     Args:
         table: of the error of what the noise is added to, as of :func:`estimated_rmse`.
         scale: ratio of the level to that error, a number or rows (QP index, ratio) of rising
-            index. A sampler that ends at the posterior mean of what it was given, and a
+            index, or such rows by codec; those of HEVC serve a codec without. A sampler that ends at the posterior mean of what it was given, and a
             decode that is none, need more than 1; ``gesso calibrate`` finds how much.
         target: what the pictures were coded with.
         frame: the decoded pictures.
     """
+    if isinstance(scale, Mapping):
+        scale = scale.get(target.codec, scale["hevc"])
     if not isinstance(scale, int | float):
         scale = interpolate_anchors([(row[0], row[1]) for row in scale], target.qp)
     return estimated_rmse(table, target, frame) * float(scale)

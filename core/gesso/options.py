@@ -68,18 +68,19 @@ class EnhanceOptions:
         sampler: ``one-step``, ``ode`` (DPM-Solver++), ``sde`` (Euler's) or ``dps`` (the SDE held
             to the file by the codec); None is the preset's.
         posterior_mean: estimate the picture of least square error before noise is added.
-        faithful: keep to what the JPEG file states of every coefficient.
+        faithful: keep to what the JPEG file states of every coefficient; None does so where
+            the file is at hand.
         step_size: of the codec's constraint in preset slow; None is the measured default.
     """
 
     model: str | None = None
-    preset: Preset = "medium"
+    preset: Preset = "fast"
     tradeoff: float = 1.0
     seed: int = 0
     sigma: float | None = None
     steps: int | None = None
     posterior_mean: bool = True
-    faithful: bool = False
+    faithful: bool | None = None
     step_size: float | None = None
     sampler: Sampler | None = None
 

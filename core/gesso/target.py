@@ -108,7 +108,7 @@ class Target:
         from gesso.jpeg import JpegCoefficients
 
         jpeg = JpegCoefficients.of_file(data)
-        return cls("jpeg", jpeg_quality(jpeg.tables[0].ravel().tolist()), jpeg)
+        return cls("jpeg", jpeg.quality, jpeg)
 
     @property
     def qp(self) -> float:

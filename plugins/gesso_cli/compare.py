@@ -43,7 +43,7 @@ def compare(
         str, typer.Option(help="Where gesso works: preprocess or enhance.")
     ] = "enhance",
     metrics: o.Metrics = o.DEFAULT_METRICS,
-    preset: o.PresetOption = o.PresetName.medium,
+    preset: o.PresetOption = o.PresetName.fast,
     tradeoff: o.Tradeoff = 1.0,
     tradeoffs: Annotated[
         str | None,
@@ -59,7 +59,7 @@ def compare(
     sigma: o.Sigma = None,
     steps: o.Steps = None,
     training_free: o.TrainingFree = False,
-    faithful: o.Faithful = False,
+    faithful: o.Faithful = None,
     step_size: o.StepSize = None,
     sampler: o.SamplerOption = None,
     strength: Annotated[float, typer.Option(min=0.0, max=1.0, help="Of --side preprocess.")] = 1.0,

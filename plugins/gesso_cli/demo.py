@@ -50,7 +50,7 @@ def demo(
         str, typer.Option(help=f"Of {', '.join(PHOTOGRAPHS)}.")
     ] = "astronaut,coffee,chelsea",
     qualities: Annotated[str, typer.Option(help="Of the JPEG files.")] = "10,20",
-    preset: o.PresetOption = o.PresetName.medium,
+    preset: o.PresetOption = o.PresetName.fast,
     model: o.Model = None,
     seed: o.Seed = 0,
     json: o.Json = False,

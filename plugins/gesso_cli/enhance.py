@@ -34,7 +34,7 @@ def enhance(
     out: Annotated[
         str, typer.Option("--out", "-o", help="A file for one SRC, or a folder (PNG files).")
     ],
-    preset: o.PresetOption = o.PresetName.medium,
+    preset: o.PresetOption = o.PresetName.fast,
     tradeoff: o.Tradeoff = 1.0,
     codec: Annotated[
         str | None, typer.Option(help="What coded the picture, where its file does not say.")
@@ -49,7 +49,7 @@ def enhance(
     sigma: o.Sigma = None,
     steps: o.Steps = None,
     training_free: o.TrainingFree = False,
-    faithful: o.Faithful = False,
+    faithful: o.Faithful = None,
     step_size: o.StepSize = None,
     sampler: o.SamplerOption = None,
     device: o.Device = "auto",

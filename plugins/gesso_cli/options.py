@@ -121,10 +121,12 @@ TrainingFree = Annotated[
     ),
 ]
 Faithful = Annotated[
-    bool,
+    bool | None,
     typer.Option(
-        "--faithful",
-        help="For JPEG files: keep every coefficient in the cell that the file states.",
+        "--faithful/--no-faithful",
+        help="For JPEG files: keep every coefficient in the cell that the file states; "
+        "done wherever it can be unless told otherwise.",
+        show_default=False,
     ),
 ]
 SamplerOption = Annotated[
@@ -178,7 +180,7 @@ def runtime_of(device: str, dtype: str, tile: int, progress: Tick | None = None)
     return runtime
 
 
-def known_model(name: str | None, role: Role = "prior", preset: str = "medium") -> str:
+def known_model(name: str | None, role: Role = "prior", preset: str = "fast") -> str:
     """The name of a registered model; a folder with a card is registered first.
 
     Args:
@@ -212,7 +214,7 @@ def enhance_options(
     sigma: float | None = None,
     steps: int | None = None,
     training_free: bool = False,
-    faithful: bool = False,
+    faithful: bool | None = None,
     step_size: float | None = None,
     sampler: SamplerName | None = None,
 ) -> EnhanceOptions:

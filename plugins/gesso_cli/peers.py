@@ -44,7 +44,7 @@ def peers(
         str | None,
         typer.Option(help="As 0.5,1: each at every quality, for --only peers that have one."),
     ] = None,
-    preset: o.PresetOption = o.PresetName.medium,
+    preset: o.PresetOption = o.PresetName.fast,
     tradeoff: o.Tradeoff = 1.0,
     model: o.Model = None,
     seed: o.Seed = 0,

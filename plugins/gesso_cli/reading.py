@@ -236,7 +236,7 @@ def target_of_file(
         except InputError as error:
             raise InputError(f"{photo.path}: {error}") from error
 
-    return replace(target, jpeg=coefficients_for(options, read))
+    return replace(target, jpeg=coefficients_for(options, read, quality))
 
 
 def _target_of_file(

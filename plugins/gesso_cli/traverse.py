@@ -52,7 +52,7 @@ def traverse(
             "where pictures are few) if not given."
         ),
     ] = None,
-    preset: o.PresetOption = o.PresetName.medium,
+    preset: o.PresetOption = o.PresetName.fast,
     training_free: o.TrainingFree = False,
     model: o.Model = None,
     seed: o.Seed = 0,

@@ -41,7 +41,7 @@ class Enhance(ImageFilter.MultibandFilter):
         posterior_mean: estimate the picture of least square error first, where the codec is
             known; False adds the noise to the decoded picture itself.
         faithful: keep to the coefficients that the JPEG file states; for ENHANCED-JPEG, since
-            a filter never sees the file.
+            a filter never sees the file. None does so where it can.
         step_size: of the codec's constraint in preset slow.
 
     Raises:
@@ -50,7 +50,7 @@ class Enhance(ImageFilter.MultibandFilter):
             or a picture that shows no trace of its codec.
     """
 
-    preset: Preset = "medium"
+    preset: Preset = "fast"
     tradeoff: float = 1.0
     codec: str | None = None
     quality: float | None = None
@@ -59,7 +59,7 @@ class Enhance(ImageFilter.MultibandFilter):
     sigma: float | None = None
     steps: int | None = None
     posterior_mean: bool = True
-    faithful: bool = False
+    faithful: bool | None = None
     step_size: float | None = None
 
     def __post_init__(self) -> None:

@@ -9,7 +9,7 @@ import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from typing import IO, TYPE_CHECKING, Any
 
 from PIL import Image, ImageFile
@@ -132,7 +132,8 @@ class _Enhanced(ImageFile.ImageFile):
         if not wish.strict and self.mode not in ("RGB", "L"):
             return None
         with self._gesso_named():
-            return coefficients_for(wish.enhance.options, lambda: JpegCoefficients.of_image(self))
+            read = partial(JpegCoefficients.of_image, self)
+            return coefficients_for(wish.enhance.options, read, wish.enhance.quality)
 
     @contextmanager
     def _gesso_named(self) -> Iterator[None]:

@@ -43,7 +43,7 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         settings={
             "noise": NOISE,
             "noise_scale": {"decoded": 1.5},
-            "presets": {"medium": {"steps": 2}},
+            "presets": {"fast": {"steps": 1}, "medium": {"steps": 2}},
         },
     ).write()
     return folder

@@ -18,7 +18,8 @@ __all__ = ["CheckpointCard", "card_of"]
 
 # As the embedded models' presets; a consistency model goes all the way in one evaluation.
 FAST: Mapping[str, Any] = {"fast": {"steps": 1, "sampler": "one-step"}}
-SLOWER: Mapping[str, Any] = {
+ALL: Mapping[str, Any] = {
+    **FAST,
     "medium": {"steps": 10, "sampler": "ode"},
     "slow": {"steps": 30, "sampler": "dps"},
 }
@@ -92,7 +93,7 @@ def _card(checkpoint: Checkpoint) -> CheckpointCard:
         licence="its publisher's",
         settings={
             "noise_scale": dict.fromkeys(("decoded", "posterior_mean"), wishes.noise_scale),
-            "presets": wishes.presets or (FAST if checkpoint.kind == "consistency" else SLOWER),
+            "presets": wishes.presets or (FAST if checkpoint.kind == "consistency" else ALL),
         },
         files=checkpoint.files,
     )
