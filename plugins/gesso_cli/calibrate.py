@@ -157,7 +157,12 @@ def _fit_scale(
     with bar("noise levels") as tick:
         rows = fit_noise_scale(files, codec, SCALE_QUALITIES, drop, estimated, enhanced, tick)
     presets = {name: dict(value) for name, value in card.settings.get("presets", {}).items()}
-    scales = {**presets[preset.value].get("noise_scale", {}), "posterior_mean": rows}
+    scales = dict(presets[preset.value].get("noise_scale", {}))
+    before = scales.get("posterior_mean")
+    if isinstance(before, Mapping):
+        scales["posterior_mean"] = {**before, codec.name: rows}
+    else:
+        scales["posterior_mean"] = rows
     presets[preset.value]["noise_scale"] = scales
     written = replace(card, settings={**card.settings, "presets": presets}).write()
     found = {

@@ -94,7 +94,7 @@ class Enhance(ImageFilter.MultibandFilter):
     @property
     def needs_target(self) -> bool:
         """Whether the noise level depends on what the picture was coded with."""
-        return (self.sigma is None or self.faithful) and self.tradeoff > 0
+        return (self.sigma is None or self.faithful is True) and self.tradeoff > 0
 
     def filter(self, image: ImagingCore) -> ImagingCore:
         """Called by ``im.filter``."""

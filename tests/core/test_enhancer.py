@@ -189,7 +189,7 @@ def test_threads_give_the_pixels_of_one() -> None:
 @pytest.mark.parametrize(
     ("options", "word"),
     [
-        ({"preset": "slow"}, "no preset 'slow', only medium"),
+        ({"preset": "slow"}, "no preset 'slow', only fast, medium"),
         ({"preset": "best"}, "fast, medium, slow"),
         ({"tradeoff": 1.5}, r"tradeoff.*\[0, 1\]"),
         ({"seed": -1}, "seed"),

@@ -156,9 +156,12 @@ def test_it_is_read_only_where_it_is_asked_for() -> None:
     def fail() -> JpegCoefficients:
         raise InputError("no")
 
-    assert coefficients_for(EnhanceOptions(), fail) is None
-    assert coefficients_for(EnhanceOptions(preset="slow"), fail) is None
-    assert coefficients_for(EnhanceOptions(preset="slow"), lambda: found) is found
+    for options in (EnhanceOptions(), EnhanceOptions(preset="slow", faithful=False)):
+        assert coefficients_for(options, fail) is None
+        assert coefficients_for(options, lambda: found) is found
+        assert coefficients_for(options, lambda: found, found.quality) is found
+        assert coefficients_for(options, lambda: found, found.quality - 10) is None
+    assert coefficients_for(EnhanceOptions(faithful=False), lambda: found) is None
     assert coefficients_for(EnhanceOptions(faithful=True), lambda: found) is found
     with pytest.raises(InputError, match="no"):
         coefficients_for(EnhanceOptions(faithful=True), fail)

@@ -239,7 +239,7 @@ def test_gesso_after_decode_wrapper_of_the_documentation_works(
     install("timer", next(source for source in examples if "wrapper=True" in source))
     frame = grey(0.5)
     assert after_decode(frame, TARGET, UNCHANGED) is frame
-    assert re.fullmatch(r"medium: \d+\.\d\d s\n", capsys.readouterr().out)
+    assert re.fullmatch(r"fast: \d+\.\d\d s\n", capsys.readouterr().out)
 
 
 def test_gesso_after_decode_without_any_answer_names_the_mend() -> None:

@@ -43,7 +43,7 @@ def test_fast_is_one_evaluation_of_each_tile(pixel: Any, picture: Image.Image) -
     assert done == [(i, 6) for i in range(1, 7)]
     assert isinstance(out, Image.Image) and out.size == picture.size
     with pytest.raises(InputError, match="no preset 'medium', only fast"):
-        gesso.enhance(picture, "jpeg", 20, **given)
+        gesso.enhance(picture, "jpeg", 20, "medium", **given)
 
 
 def test_every_tile_has_the_size_that_was_trained_at(pixel: Any, picture: Image.Image) -> None:

@@ -46,7 +46,7 @@ def test_a_folder_is_a_model_by_its_path(pixel: Any) -> None:
     assert isinstance(card, CheckpointCard)
     assert card.name == str(folder) and card.role == "prior" and card.path.is_file()
     assert card.verify() == folder / "unet" / "diffusion_pytorch_model.safetensors"
-    assert set(card.settings["presets"]) == {"medium", "slow"}
+    assert set(card.settings["presets"]) == {"fast", "medium", "slow"}
     assert get_model(str(folder), "prior") is card
     with pytest.raises(ModelError, match="is no codec"):
         get_model(str(folder), "codec")

@@ -165,7 +165,7 @@ def test_the_cores_own_operation_runs_and_the_report_says_which_weights(
 def test_settings_name_what_was_asked_for_or_what_answered() -> None:
     assert describe("enhance", EnhanceOptions(model="m"), smoothed)["model"] == "m"
     assert describe("preprocess", None, smoothed)["model"] == "smoothed"
-    assert describe("enhance", None)["preset"] == "medium"
+    assert describe("enhance", None)["preset"] == "fast"
 
 
 def test_the_two_pipelines_of_a_side(astronaut: Any) -> None:

@@ -15,6 +15,7 @@ from typer.testing import Result
 from gesso.cards import ModelCard
 from gesso.codec import get_codec
 from gesso.training import calibrate
+from gesso_cli.calibrate import PRESETS
 from gesso_cli.demo import photograph
 
 Run = Callable[..., Result]
@@ -87,7 +88,7 @@ def test_a_model_without_a_card_gets_one(run: Run, model: Path, val: Path) -> No
     result = run("calibrate", model, val, "--codecs", "jpeg", "--name", "mine")
     assert result.exit_code == 0, result.stderr
     card = ModelCard.read(model)
-    assert (card.name, card.settings["presets"]) == ("mine", {"medium": {"steps": 10}})
+    assert (card.name, card.settings["presets"]) == ("mine", PRESETS)
     assert card.verify()
 
 

@@ -98,7 +98,7 @@ def test_json_is_all_there_is_on_stdout(enhance: Run, photo: Path) -> None:
     result = enhance(photo, bad, "-o", photo.parent / "out", "--json")
     assert result.exit_code == 1
     document = json.loads(result.stdout)
-    assert (document["model"], document["preset"]) == ("tiny", "medium")
+    assert (document["model"], document["preset"]) == ("tiny", "fast")
     good, failed = document["pictures"]
     assert good["output"] == str(photo.parent / "out" / "photo.png")
     assert (good["codec"], good["quality"], good["width"], good["height"]) == ("jpeg", 20, 96, 72)
@@ -209,7 +209,10 @@ def test_metadata_and_orientation_are_kept(enhance: Run, photo: Path) -> None:
     [
         (("--codec", "nonesuch", "--quality", 3), "no codec named 'nonesuch'; there are avif,"),
         (("--quality", 300), "quality 300 is outside jpeg's range [1, 100]"),
-        (("--preset", "fast"), "has no preset 'fast', only medium; choose one of these or pass"),
+        (
+            ("--preset", "slow"),
+            "has no preset 'slow', only fast, medium; choose one of",
+        ),
         (("--device", "nonesuch"), "device 'nonesuch' is not to be had here; use 'auto' or 'cpu'"),
         (("--model", "nonesuch"), "no prior named 'nonesuch'; there are: consistency, prior"),
         (("--tile", 200), "tile 200 and tile - overlap"),

@@ -46,7 +46,7 @@ def test_json_holds_the_whole_card(run: Run, tiny: Path) -> None:
     assert (row["role"], row["sha256"], row["problem"]) == ("prior", card.sha256, "")
     assert row["bytes"] == card.path.stat().st_size
     assert row["settings"] == card.settings
-    assert (row["presets"], row["codecs"]) == (["medium"], ["jpeg", "webp", "avif"])
+    assert (row["presets"], row["codecs"]) == (["fast", "medium"], ["jpeg", "webp", "avif"])
 
 
 def test_damaged_weights_are_shown_and_fail(run: Run, tiny: Path, tmp_path: Path) -> None:
@@ -87,14 +87,14 @@ def test_a_folder_of_diffusers_is_shown_alone(run: Run, tmp_path: Path) -> None:
     assert prior["name"] == "prior"
     assert ours["name"] == ours["folder"] == str(tmp_path)
     assert ours["parameters"] == sum(p.numel() for p in network.parameters())
-    assert ours["presets"] == ["medium", "slow"]
+    assert ours["presets"] == ["fast", "medium", "slow"]
     assert run("models", str(tmp_path / "nonesuch")).exit_code != 0
 
 
 def test_a_folder_is_a_model(tiny: Path) -> None:
     assert known_model(str(tiny)) == "tiny"
     assert models()["tiny"].folder == tiny
-    assert known_model(None) == "prior"
+    assert (known_model(None), known_model(None, preset="slow")) == ("consistency", "prior")
     with pytest.raises(ModelError, match="holds no model"):
         known_model(str(tiny.parent))
 

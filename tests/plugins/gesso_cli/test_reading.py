@@ -100,7 +100,10 @@ def test_a_jpeg_states_its_coefficients_where_they_are_asked_for(
     faithful = EnhanceOptions(faithful=True)
     known = read_photo(photo)
     assert target_of_file(known, None, None, {}).jpeg is None
-    assert target_of_file(known, None, None, {}, EnhanceOptions()).jpeg is None
+    assert target_of_file(known, None, None, {}, EnhanceOptions(faithful=False)).jpeg is None
+    # made anew of a decode of lower quality: it is not what the picture must keep to
+    assert target_of_file(known, None, 5.0, {}, EnhanceOptions()).jpeg is None
+    assert target_of_file(known, None, 20.0, {}, EnhanceOptions()).jpeg
     for quality in (None, 45.0):
         found = target_of_file(known, None, quality, {}, faithful).jpeg
         assert found and (found.width, found.height) == (known.frame.width, known.frame.height)

@@ -44,7 +44,7 @@ def test_table_document_and_page_agree(traverse: Run, tmp_path: Path) -> None:
     points = document["traversal"]
     assert [p["tradeoff"] for p in points] == [0, 0, 0, 0.5, 0.5, 1, 1]
     title, heading, *lines = result.stdout.splitlines()
-    assert title.startswith("jpeg, quality 15, 1 picture, ") and "preset medium" in title
+    assert title.startswith("jpeg, quality 15, 1 picture, ") and "preset fast" in title
     assert heading.split() == ["tradeoff", "PSNR", "SSIM"]
     for point, line in zip(points, lines, strict=True):
         values = (f"{point['values']['psnr']:.2f}", f"{point['values']['ssim']:.4f}")
