@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
+    from gesso.surrogates.rate import Coded
+
 __all__ = [
     "PILLOW_CODECS",
     "Codec",
@@ -136,11 +138,16 @@ class JpegCodec(PillowCodec):
         Its decodes are those of :meth:`decode` within 50 dB or so; see
         :func:`gesso.surrogates.jpeg.differentiable_jpeg`.
         """
-        from gesso.surrogates.jpeg import differentiable_jpeg, jpeg_tables
+        coded = self.surrogate(quality)
+        return lambda rgb: coded(rgb).decoded
+
+    def surrogate(self, quality: float) -> Callable[[Tensor], Coded]:
+        """:meth:`differentiable`, with the rate."""
+        from gesso.surrogates.jpeg import code_jpeg, jpeg_tables
 
         check_quality(self, quality)
         tables = jpeg_tables(round(quality))
-        return lambda rgb: differentiable_jpeg(rgb, tables)
+        return lambda rgb: code_jpeg(rgb, tables)
 
 
 PILLOW_CODECS: tuple[PillowCodec, ...] = (

@@ -8,8 +8,10 @@ from typing import Literal, get_args
 from gesso.errors import InputError
 
 __all__ = [
+    "EFFORTS",
     "PRESETS",
     "SAMPLERS",
+    "Effort",
     "EnhanceOptions",
     "PreprocessOptions",
     "Preset",
@@ -18,6 +20,8 @@ __all__ = [
 
 Preset = Literal["fast", "medium", "slow"]
 PRESETS: tuple[str, ...] = get_args(Preset)
+Effort = Literal["fast", "max"]
+EFFORTS: tuple[str, ...] = get_args(Effort)
 Sampler = Literal["one-step", "ode", "sde", "dps"]
 SAMPLERS: tuple[str, ...] = get_args(Sampler)
 
@@ -41,15 +45,29 @@ class PreprocessOptions:
         strength: in [0, 1]; 0 returns the picture bit for bit.
         guard: keep the result only where a trial encode shows that it helps.
         seed: of the noise field, in [0, 2**64).
+        effort: ``fast`` is one evaluation of a model; ``max`` starts from the model, or from
+            the picture itself where no model is named, and improves this one picture by
+            gradient descent through the codec.
+        steps: of that descent, for each tile of 512 x 512 pixels.
+        seconds: when that descent must end; None gives it all the time that it takes.
     """
 
     model: str | None = None
     strength: float = 1.0
     guard: bool = True
     seed: int = 0
+    effort: Effort = "fast"
+    steps: int = 30
+    seconds: float | None = None
 
     def __post_init__(self) -> None:
         _check_unit("strength", self.strength)
+        if self.effort not in EFFORTS:
+            raise InputError(f"effort must be one of {', '.join(EFFORTS)}, got {self.effort!r}")
+        if isinstance(self.steps, bool) or not 1 <= self.steps <= 1000:
+            raise InputError(f"steps must be in [1, 1000], got {self.steps!r}")
+        if self.seconds is not None and not self.seconds > 0:
+            raise InputError(f"seconds must be positive, got {self.seconds!r}")
         _check_seed(self.seed)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, cast
 
 from gesso.cards import get_model, load
 from gesso.frame import Frame, Picture
-from gesso.options import PreprocessOptions
+from gesso.options import Effort, PreprocessOptions
 from gesso.runtime import Runtime
 from gesso.target import Target
 
@@ -22,6 +23,9 @@ def preprocess(
     seed: int = 0,
     *,
     model: str | None = None,
+    effort: Effort = "fast",
+    steps: int = 30,
+    seconds: float | None = None,
     runtime: Runtime | None = None,
 ) -> Picture:
     """Prepare a picture so that ``codec`` at ``quality`` writes fewer bits for the same look.
@@ -34,15 +38,21 @@ def preprocess(
         guard: keep the result only where a trial encode shows that it helps.
         seed: in [0, 2**64).
         model: name of a preprocessor; None is the default.
+        effort: ``fast`` is one evaluation of a model; ``max`` improves this one picture by
+            gradient descent through the codec, minutes for each megapixel.
+        steps: of that descent, for each tile of 512 x 512 pixels.
+        seconds: when that descent must end.
         runtime: device, dtype, tiles, progress.
 
     Returns:
         The same type, size, mode and dtype; alpha untouched.
 
     Raises:
-        ModelError: no such preprocessor; this version ships none, plug-ins may bring one.
+        InputError: a codec that effort ``max`` has no gradient for.
+        ModelError: no such preprocessor; this version ships none, plug-ins may bring one, and
+            effort ``max`` needs none. Or that lacks the networks that it looks through.
     """
-    options = PreprocessOptions(model, strength, guard, seed)
+    options = PreprocessOptions(model, strength, guard, seed, effort, steps, seconds)
     target = Target(codec, quality)
     return cast(Picture, preprocess_frame(Frame.of(image), target, options, runtime).restore())
 
@@ -59,6 +69,23 @@ def preprocess_frame(
     ``(frame, target, options, runtime) -> Frame``.
     """
     options, runtime = options or PreprocessOptions(), runtime or Runtime()
+    if options.effort == "fast":
+        return _modelled(frame, target, options, runtime)
+    if options.strength == 0:
+        return frame
+    from gesso.guard import guarded
+    from gesso.optimiser import optimise
+
+    start = frame
+    if options.model is not None:
+        start = _modelled(frame, target, replace(options, strength=1.0, guard=False), runtime)
+    found = optimise(frame, target, options, runtime, start)
+    if options.strength < 1:
+        found = frame.with_rgb(frame.rgb.lerp(found.rgb, options.strength))
+    return guarded(frame, found, target) if options.guard else found
+
+
+def _modelled(frame: Frame, target: Target, options: PreprocessOptions, runtime: Runtime) -> Frame:
     card = get_model(options.model, "preprocessor")
     if options.strength == 0:
         return frame

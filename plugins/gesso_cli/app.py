@@ -18,6 +18,7 @@ from gesso_cli import (
     calibrate,
     compare,
     demo,
+    encode,
     enhance,
     evaluate,
     inventory,
@@ -58,6 +59,7 @@ def build() -> typer.Typer:
     )
     app.callback()(_root)
     for module in (
+        encode,
         enhance,
         models,
         train,

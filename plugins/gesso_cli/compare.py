@@ -62,10 +62,10 @@ def compare(
     faithful: o.Faithful = None,
     step_size: o.StepSize = None,
     sampler: o.SamplerOption = None,
-    strength: Annotated[float, typer.Option(min=0.0, max=1.0, help="Of --side preprocess.")] = 1.0,
-    guard: Annotated[
-        bool, typer.Option(help="Of --side preprocess: keep it only where it helps.")
-    ] = True,
+    effort: o.Effort = o.EffortName.fast,
+    effort_steps: o.EffortSteps = 30,
+    strength: o.Strength = 1.0,
+    guard: o.Guard = True,
     device: o.Device = "auto",
     dtype: o.Dtype = o.DtypeName.auto,
     tile: o.Tile = 1024,
@@ -78,7 +78,6 @@ def compare(
     from gesso.codec import get_codec
     from gesso.evaluation.evaluate import default_qualities, describe, ordered
     from gesso.evaluation.measure import measure
-    from gesso.options import PreprocessOptions
 
     for path in (html, None if str(json) == "-" else json):
         check_free(path, overwrite)
@@ -92,7 +91,7 @@ def compare(
     if side == "preprocess":
         if tradeoffs is not None:
             raise InputError("--tradeoffs are of --side enhance; leave them out")
-        options = PreprocessOptions(o.known_model(model, "preprocessor"), strength, guard, seed)
+        options = o.preprocess_options(model, strength, guard, seed, effort, effort_steps, None)
     else:
         options = o.enhance_options(
             model, preset, tradeoff, seed, sigma, steps, training_free, faithful, step_size, sampler

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gesso.errors import GessoError, InputError
 from gesso_cli import options as o
 from gesso_cli.console import answer_json, bar, say
-from gesso_cli.failures import describe, show_traceback
+from gesso_cli.each import each, folder_for
 
 if TYPE_CHECKING:
     from gesso.options import EnhanceOptions
@@ -63,7 +61,6 @@ def enhance(
     are kept; an orientation tag stays a tag.
     """
     from gesso.cards import get_model
-    from gesso_cli.writing import check_free
 
     runtime = o.runtime_of(device, dtype, tile)
     settings = o.enhance_options(
@@ -72,23 +69,8 @@ def enhance(
     table: Mapping[str, Any] = get_model(None, "prior").settings.get("noise", {})
     job = _Job(settings, runtime, codec, quality, table)
     targets = _targets(sources, out)
-    results: list[dict[str, Any]] = []
-    for source, target in zip(sources, targets, strict=True):
-        result: dict[str, Any] = {"source": str(source)}
-        results.append(result)
-        try:
-            if targets.count(target) > 1:
-                raise InputError(f"several pictures would become {target}; rename {source}")
-            check_free(source, target, overwrite)
-            result |= job.run(source, target)
-            if not json:
-                say(f"{source} -> {target} ({_told(result)}, {result['seconds']:.1f} s)")
-        except (GessoError, OSError) as error:
-            show_traceback()
-            reason = describe(error)
-            named = str(source) in reason or str(target) in reason
-            result["error"] = reason if named else f"{source}: {reason}"
-            say(result["error"])
+    pairs = list(zip(sources, targets, strict=True))
+    results = each(pairs, job.run, overwrite, None if json else _told)
     if json:
         told = {"model": settings.model, "preset": preset.value, "seed": seed}
         answer_json({**told, "pictures": results})
@@ -100,18 +82,13 @@ def _targets(sources: list[Path], out: str) -> list[Path]:
     """Where each result goes; a folder is made where it is not there yet."""
     from gesso_cli.writing import format_of
 
-    place = Path(out)
-    folder = place.is_dir() or out.endswith(("/", os.sep))
-    # A new name without a suffix is a folder; one with a suffix is a file.
-    if not folder and len(sources) == 1 and (place.suffix or place.exists()):
+    place, folder = Path(out), folder_for(sources, out)
+    if folder is None:
         kind = format_of(place)
         if kind.best:
             say(f"{place} will be {kind.name} at its best, {kind.best}; only .png is lossless")
         return [place]
-    if place.exists() and not place.is_dir():
-        raise InputError(f"{place} is a file; name a folder for {len(sources)} pictures")
-    place.mkdir(parents=True, exist_ok=True)
-    return [place / f"{source.stem}.png" for source in sources]
+    return [folder / f"{source.stem}.png" for source in sources]
 
 
 def _told(result: Mapping[str, Any]) -> str:

@@ -60,10 +60,10 @@ def evaluate(
     faithful: o.Faithful = None,
     step_size: o.StepSize = None,
     sampler: o.SamplerOption = None,
-    strength: Annotated[float, typer.Option(min=0.0, max=1.0, help="Of --side preprocess.")] = 1.0,
-    guard: Annotated[
-        bool, typer.Option(help="Of --side preprocess: keep it only where it helps.")
-    ] = True,
+    effort: o.Effort = o.EffortName.fast,
+    effort_steps: o.EffortSteps = 30,
+    strength: o.Strength = 1.0,
+    guard: o.Guard = True,
     device: o.Device = "auto",
     dtype: o.Dtype = o.DtypeName.auto,
     tile: o.Tile = 1024,
@@ -76,7 +76,6 @@ def evaluate(
     from gesso.codec import get_codec
     from gesso.evaluation.evaluate import evaluate as measure
     from gesso.evaluation.evaluate import side_pipelines
-    from gesso.options import PreprocessOptions
     from gesso.training.data import picture_files
 
     report_file = growing(json, resume, overwrite)
@@ -87,8 +86,7 @@ def evaluate(
     role: Role = "prior"
     if side == "preprocess":
         role = "preprocessor"
-        name = o.known_model(model, role)
-        options = PreprocessOptions(name, strength, guard, seed)
+        options = o.preprocess_options(model, strength, guard, seed, effort, effort_steps, None)
     else:
         options = o.enhance_options(
             model, preset, tradeoff, seed, sigma, steps, training_free, faithful, step_size, sampler

@@ -16,7 +16,7 @@ from gesso_cli.console import Tick
 
 if TYPE_CHECKING:
     from gesso.cards import Role
-    from gesso.options import EnhanceOptions
+    from gesso.options import EnhanceOptions, PreprocessOptions
     from gesso.runtime import Runtime
 
 __all__ = [
@@ -24,7 +24,11 @@ __all__ = [
     "Device",
     "Dtype",
     "DtypeName",
+    "Effort",
+    "EffortName",
+    "EffortSteps",
     "Faithful",
+    "Guard",
     "Jobs",
     "Json",
     "Metrics",
@@ -35,10 +39,12 @@ __all__ = [
     "Qualities",
     "SamplerName",
     "SamplerOption",
+    "Seconds",
     "Seed",
     "Sigma",
     "StepSize",
     "Steps",
+    "Strength",
     "Tile",
     "Tradeoff",
     "TrainingFree",
@@ -48,6 +54,7 @@ __all__ = [
     "names",
     "numbers",
     "prepare",
+    "preprocess_options",
     "runtime_of",
 ]
 
@@ -69,6 +76,13 @@ class SamplerName(StrEnum):
     dps = "dps"
 
 
+class EffortName(StrEnum):
+    """gesso.options.EFFORTS, as choices of an option."""
+
+    fast = "fast"
+    max = "max"
+
+
 class DtypeName(StrEnum):
     """The dtypes of gesso.Runtime, as choices of an option."""
 
@@ -80,13 +94,39 @@ class DtypeName(StrEnum):
 Number = TypeVar("Number", int, float)
 
 MOST_JOBS = 8  # each takes about a gigabyte and a half
-RUN, MORE = "Where it runs", "The noise itself"
+RUN, MORE, BEFORE = "Where it runs", "The noise itself", "Before the encoder"
 
 PresetOption = Annotated[PresetName, typer.Option("--preset", help="Time traded for quality.")]
 Tradeoff = Annotated[
     float,
     typer.Option(
         min=0.0, max=1.0, help="0 returns the decoded picture, 1 goes all the way to natural."
+    ),
+]
+Effort = Annotated[
+    EffortName,
+    typer.Option(
+        help="fast is one evaluation of a model; max improves each picture by gradient descent "
+        "through the codec, minutes a megapixel.",
+        rich_help_panel=BEFORE,
+    ),
+]
+EffortSteps = Annotated[
+    int,
+    typer.Option(min=1, max=1000, help="Of --effort max, a tile.", rich_help_panel=BEFORE),
+]
+Seconds = Annotated[
+    float | None,
+    typer.Option(min=0.1, help="When --effort max must end.", rich_help_panel=BEFORE),
+]
+Strength = Annotated[
+    float,
+    typer.Option(min=0.0, max=1.0, help="0 leaves the picture as it is.", rich_help_panel=BEFORE),
+]
+Guard = Annotated[
+    bool,
+    typer.Option(
+        help="Keep it only as far as trial codings show that it helps.", rich_help_panel=BEFORE
     ),
 ]
 Seed = Annotated[int, typer.Option(min=0, max=2**64 - 1, help="Of the noise.")]
@@ -234,6 +274,23 @@ def enhance_options(
         step_size=step_size,
         sampler=sampler.value if sampler else None,
     )
+
+
+def preprocess_options(
+    model: str | None,
+    strength: float,
+    guard: bool,
+    seed: int,
+    effort: EffortName,
+    effort_steps: int,
+    seconds: float | None,
+) -> PreprocessOptions:
+    """What these options ask for; effort max does without a model, any other names one."""
+    from gesso.options import PreprocessOptions
+
+    if model is not None or effort is EffortName.fast:
+        model = known_model(model, "preprocessor")
+    return PreprocessOptions(model, strength, guard, seed, effort.value, effort_steps, seconds)
 
 
 def prepare(model: str | None, role: Role = "prior") -> None:

@@ -77,7 +77,13 @@ def check_free(source: Path, target: Path, overwrite: bool) -> None:
     raise InputError(f"{target} exists; pass --overwrite to replace it")
 
 
-def save(picture: Image.Image | NDArray[Any], path: Path, metadata: Metadata, name: Path) -> None:
+def save(
+    picture: Image.Image | NDArray[Any],
+    path: Path,
+    metadata: Metadata,
+    name: Path,
+    quality: int | None = None,
+) -> None:
     """Write a picture with its metadata into ``path``, in the format its suffix asks for.
 
     Args:
@@ -85,6 +91,7 @@ def save(picture: Image.Image | NDArray[Any], path: Path, metadata: Metadata, na
         path: a temporary file.
         metadata: to write beside the pixels.
         name: what the file will be called, for messages.
+        quality: of a lossy file, as Pillow has it; None is the best there is.
 
     Raises:
         InputError: the format cannot hold this picture.
@@ -96,7 +103,9 @@ def save(picture: Image.Image | NDArray[Any], path: Path, metadata: Metadata, na
     if image.mode not in kind.modes and not _widens(image, kind):
         what = {"I;16": "16-bit grey"}.get(image.mode, "transparency")
         raise InputError(f"cannot write {name}: {kind.name} holds no {what}; end it in .png")
-    options = dict(kind.options)
+    options: dict[str, Any] = dict(kind.options)
+    if quality is not None:
+        options = {"quality": quality}
     if kind.name == "TIFF":
         options |= _tiff_tags(metadata)
     elif kind.name == "PNG":

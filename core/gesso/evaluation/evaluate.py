@@ -191,6 +191,8 @@ def describe(side: Side, options: Options | None, treat: Treat | None = None) ->
         name = options.model or getattr(treat, "__name__", "custom")
         return {**asdict(options), "model": name}
     if isinstance(options, PreprocessOptions):
+        if options.effort == "max" and options.model is None:
+            return asdict(options)
         card = get_model(options.model, "preprocessor")
         return {**asdict(options), "model": card.name, "sha256": card.sha256}
     card = get_model(options.model or default_prior(options.preset), "prior")

@@ -8,10 +8,11 @@ from torch import Tensor
 from gesso.blocks import dct, from_ycbcr, idct, repeat, subsampled, to_ycbcr
 from gesso.errors import InputError
 from gesso.jpeg import BIASES, SAMPLINGS, Sampling
+from gesso.surrogates.rate import Coded, log_rate
 from gesso.surrogates.rounding import Rounding, rounded, straight_through
 from gesso.target import jpeg_chroma_table, jpeg_luma_table
 
-__all__ = ["differentiable_jpeg", "jpeg_tables"]
+__all__ = ["code_jpeg", "differentiable_jpeg", "jpeg_tables"]
 
 # Tells halves from what is less by an error of float32.
 TINY = 1e-4
@@ -50,22 +51,34 @@ def differentiable_jpeg(
     Raises:
         InputError: another sampling or rounding.
     """
+    return code_jpeg(rgb, tables, sampling, rounding).decoded
+
+
+def code_jpeg(
+    rgb: Tensor,
+    tables: Tensor,
+    sampling: Sampling = "4:2:0",
+    rounding: Rounding = "straight-through",
+) -> Coded:
+    """:func:`differentiable_jpeg`, with its rate: equal arguments, equal errors."""
     if sampling not in FACTORS:
         raise InputError(f"sampling must be one of {', '.join(FACTORS)}, got {sampling!r}")
     rows, columns = FACTORS[sampling]
     height, width = rgb.shape[2:]
     ycc = _bytes(to_ycbcr(_bytes(rgb * 255)), chroma=True)
     steps = tables.to(rgb).expand(len(rgb), 3, 8, 8)[:, :, None, None]
-    planes = []
+    planes, nats = [], rgb.new_zeros(len(rgb))
     for index in range(3):
         box = (rows, columns) if index else (1, 1)
-        plane = _coded(_subsampled(ycc[:, index], *box), steps[:, index], rounding, index > 0)
+        levels = _levels(_subsampled(ycc[:, index], *box), steps[:, index], index > 0)
+        nats = nats + log_rate(levels)
+        plane = _decoded(levels, steps[:, index], rounding, index > 0)
         if index:
             # The decoder interpolates between real samples alone.
             plane = plane[:, : -(-height // rows), : -(-width // columns)]
             plane = _upsampled(plane, rows, columns)
         planes.append(plane[:, :height, :width])
-    return _bytes(from_ycbcr(torch.stack(planes, 1))) / 255
+    return Coded(_bytes(from_ycbcr(torch.stack(planes, 1))) / 255, nats)
 
 
 def _bytes(planes: Tensor, chroma: bool = False) -> Tensor:
@@ -87,12 +100,17 @@ def _subsampled(plane: Tensor, rows: int, columns: int) -> Tensor:
     return straight_through(mean, torch.floor(mean.detach() + bias))
 
 
-def _coded(plane: Tensor, steps: Tensor, rounding: Rounding, chroma: bool) -> Tensor:
-    """A plane through DCT, quantiser and back."""
+def _levels(plane: Tensor, steps: Tensor, chroma: bool) -> Tensor:
+    """The coefficients of a plane in units of their steps, yet to be rounded."""
+    # libjpeg's coefficients are eighths (jfdctint.c).
+    return rounded(dct(plane - (0.0 if chroma else 128.0)) * 8, "straight-through") / (8 * steps)
+
+
+def _decoded(levels: Tensor, steps: Tensor, rounding: Rounding, chroma: bool) -> Tensor:
+    """The plane that a decoder makes of coefficients."""
     low = -128.0 if chroma else 0.0
     centre = 0.0 if chroma else 128.0
-    # libjpeg's coefficients are eighths (jfdctint.c); its quantiser takes halves away from 0.
-    levels = rounded(dct(plane - centre) * 8, "straight-through") / (8 * steps)
+    # The quantiser takes halves away from 0.
     levels = levels + TINY * levels.detach().sign()
     decoded = idct(rounded(levels, rounding) * steps) + centre
     return rounded(decoded + TINY, "straight-through").clamp(low, low + 255)

@@ -169,3 +169,14 @@ def test_changes_are_percent_but_for_decibels() -> None:
     assert change("lpips", 0.2, 0.15) == "-25.0 %"
     assert change("dists", 0, 0.1) == "-"
     assert change("ssim", 0.9, 0.91) == "+0.0100"
+
+
+def test_effort_max_needs_no_model(run: Run, folder: Path) -> None:
+    rest = ("--qualities", "20", "--metrics", "psnr", "--jobs", "1", "--device", "cpu")
+    effort = ("--side", "preprocess", "--effort", "max", "--effort-steps", 2, "--no-guard")
+    result = run("evaluate", folder, *rest, *effort, "--json", "-")
+    assert result.exit_code == 0, result.stderr
+    document = json.loads(result.stdout)
+    assert (document["settings"]["effort"], document["settings"]["model"]) == ("max", None)
+    plain, gesso = document["points"]
+    assert plain["psnr"] != gesso["psnr"]

@@ -1,0 +1,78 @@
+"""Do no harm: a prepared picture is taken only as far as trial codings show that it helps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from gesso.codec import get_codec
+from gesso.frame import Frame
+from gesso.target import Target
+from gesso.trial import Distance, Trial
+
+__all__ = ["STRENGTHS", "guarded"]
+
+STRENGTHS = (1.0, 0.7, 0.4)
+# Looked at, at most, by the networks of a metric; bits are those of the whole picture.
+PATCH = 1024
+
+
+def guarded(source: Frame, prepared: Frame, target: Target) -> Frame:
+    """The mix of both frames that costs least at this target: distance plus bits at their price.
+
+    Of each picture its own mix. With more bits *and* a worse look than the source has in
+    plain coding, none is taken. The look is DISTS, or SSIMULACRA 2 where the weights of
+    DISTS are not installed, on the middle 1024 x 1024 pixels of a larger picture.
+
+    Args:
+        source: the pictures as they came.
+        prepared: the same pictures, at full strength.
+        target: what is about to code them.
+    """
+    pictures = [
+        _one(source.window(0, 0, source.height, source.width, one), theirs, target)
+        for one, theirs in (
+            (slice(i, i + 1), prepared.window(0, 0, source.height, source.width, slice(i, i + 1)))
+            for i in range(source.batch)
+        )
+    ]
+    return source.with_rgb(torch.cat(pictures))
+
+
+def _one(source: Tensor, prepared: Tensor, target: Target) -> Tensor:
+    trial = Trial(source, get_codec(target.codec), _in_the_middle(_look()))
+    plain = trial.code(source, target.quality)
+    price = trial.price(target.quality)
+    best, least = source, plain.distance + price * plain.bpp
+    for strength in STRENGTHS:
+        mix = source + strength * (prepared - source)
+        tried = trial.code(mix, target.quality)
+        cost = tried.distance + price * tried.bpp
+        harm = tried.bpp > plain.bpp and tried.distance > plain.distance
+        if cost < least and not harm:
+            best, least = mix, cost
+    return best
+
+
+def _in_the_middle(look: Distance) -> Distance:
+    def cut(picture: Tensor) -> Tensor:
+        top, left = (max(0, length - PATCH) // 2 for length in picture.shape[2:])
+        return picture[:, :, top : top + PATCH, left : left + PATCH]
+
+    def against(source: Tensor) -> Callable[[Tensor], Tensor]:
+        distance = look(cut(source))
+        return lambda picture: distance(cut(picture))
+
+    return against
+
+
+def _look() -> Distance:
+    from gesso.evaluation.perceptual import dists_against, missing_dists
+
+    if missing_dists() is None:
+        return dists_against
+    from gesso.evaluation.ssimulacra2 import ssimulacra2
+
+    return lambda source: lambda picture: (100 - ssimulacra2(source, picture)) / 100

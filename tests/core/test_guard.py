@@ -1,0 +1,62 @@
+"""Do no harm: what is kept is never both larger and worse."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from skimage import data
+from torch import Tensor
+
+from gesso import Frame, Target, guard
+from gesso.guard import guarded
+
+PHOTO = data.astronaut()[40:136, 170:298]
+TARGET = Target("jpeg", 30)
+
+
+def noisy(frame: Frame, amount: float) -> Frame:
+    noise = torch.randn(frame.rgb.shape, generator=torch.Generator().manual_seed(0))
+    return frame.with_rgb((frame.rgb + amount * noise).clamp(0, 1))
+
+
+def test_what_costs_more_and_looks_worse_is_refused() -> None:
+    frame = Frame.of(PHOTO)
+    kept = guarded(frame, noisy(frame, 0.1), TARGET)
+    assert torch.equal(kept.samples, frame.samples)
+
+
+def smooth(frame: Frame) -> Frame:
+    return frame.with_rgb(torch.nn.functional.avg_pool2d(frame.rgb, 3, 1, 1))
+
+
+def test_fewer_bits_for_the_same_look_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of each picture its own mix."""
+    monkeypatch.setattr(guard, "_look", lambda: lambda source: lambda picture: picture.mean() * 0)
+    frame = Frame.of(torch.cat([Frame.of(PHOTO).rgb] * 2))
+    prepared = frame.with_rgb(torch.cat([smooth(frame).rgb[:1], noisy(frame, 0.1).rgb[1:]]))
+    kept = guarded(frame, prepared, TARGET)
+    torch.testing.assert_close(kept.rgb[0], prepared.rgb[0])
+    assert torch.equal(kept.rgb[1], frame.rgb[1])
+
+
+@pytest.mark.parametrize("dists", [True, False])
+def test_a_blur_looks_too_bad(dists: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not dists:
+        monkeypatch.setattr("gesso.evaluation.perceptual.missing_dists", lambda: "not here")
+    frame = Frame.of(PHOTO)
+    kept = guarded(frame, smooth(smooth(smooth(smooth(frame)))), Target("jpeg", 80))
+    assert torch.equal(kept.samples, frame.samples)
+
+
+def test_a_large_picture_is_looked_at_in_its_middle(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, ...]] = []
+
+    def look(source: Tensor) -> object:
+        seen.append(tuple(source.shape))
+        return lambda picture: (picture - source).abs().mean()
+
+    monkeypatch.setattr(guard, "_look", lambda: look)
+    monkeypatch.setattr(guard, "PATCH", 64)
+    frame = Frame.of(PHOTO)
+    guarded(frame, frame, TARGET)
+    assert seen == [(1, 3, 64, 64)]

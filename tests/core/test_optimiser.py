@@ -1,0 +1,118 @@
+"""Effort max: what comes out costs less by the real codec, within its bounds."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from skimage import data
+from torch import Tensor
+
+import gesso
+from gesso import Frame, InputError, ModelError, PreprocessOptions, Runtime, Target
+from gesso.codec import get_codec
+from gesso.evaluation.perceptual import dists_against, lpips_alex_against
+from gesso.evaluation.ssimulacra2 import ssimulacra2
+from gesso.preprocessor import preprocess_frame
+from gesso.trial import Trial
+
+PHOTO = np.ascontiguousarray(data.astronaut()[56:120, 190:254])
+TARGET = Target("jpeg", 20)
+CPU = Runtime("cpu", "fp32")
+
+
+def options(**given: Any) -> PreprocessOptions:
+    return PreprocessOptions(effort="max", **{"steps": 8, "guard": False, **given})
+
+
+def cost(source: Tensor, picture: Tensor) -> float:
+    """LPIPS, DISTS and SSIMULACRA 2, and the bits at their price."""
+
+    def look(reference: Tensor) -> Any:
+        one, two = lpips_alex_against(reference), dists_against(reference)
+        return lambda decoded: (
+            one(decoded).sum()
+            + two(decoded).sum()
+            + (100 - ssimulacra2(reference, decoded).sum()) / 100
+        )
+
+    trial = Trial(source, get_codec("jpeg"), look)
+    tried = trial.code(picture, 20)
+    return tried.distance + trial.price(20) * tried.bpp
+
+
+def test_the_real_codec_agrees_that_it_is_better() -> None:
+    frame = Frame.of(PHOTO)
+    found = preprocess_frame(frame, TARGET, options(), CPU)
+    assert cost(frame.rgb, found.rgb) < 0.97 * cost(frame.rgb, frame.rgb)
+    again = preprocess_frame(frame, TARGET, options(), CPU)
+    assert torch.equal(found.samples, again.samples)
+
+
+def test_it_works_from_inference_mode_too() -> None:
+    frame = Frame.of(PHOTO)
+    expected = preprocess_frame(frame, TARGET, options(steps=2), CPU)
+    with torch.inference_mode():
+        found = preprocess_frame(Frame.of(PHOTO), TARGET, options(steps=2), CPU)
+    assert torch.equal(found.samples, expected.samples)
+
+
+def test_kind_size_and_alpha_come_back() -> None:
+    rgba = np.dstack([PHOTO[:50, :60], np.arange(3000).reshape(50, 60) % 256]).astype(np.uint8)
+    found = gesso.preprocess(rgba, "jpeg", 20, effort="max", steps=2, runtime=CPU)
+    assert (found.shape, found.dtype) == (rgba.shape, rgba.dtype)
+    assert np.array_equal(found[..., 3], rgba[..., 3])
+
+
+def test_strength_mixes_and_zero_is_the_picture_itself() -> None:
+    frame = Frame.of(PHOTO)
+    full, half, none = (
+        preprocess_frame(frame, TARGET, options(strength=s, steps=2), CPU) for s in (1, 0.5, 0)
+    )
+    assert none is frame
+    torch.testing.assert_close(half.rgb, (full.rgb + frame.rgb) / 2, atol=1 / 255, rtol=0)
+    assert not torch.equal(full.samples, frame.samples)
+
+
+def test_progress_counts_the_steps_of_all_tiles() -> None:
+    done: list[tuple[int, int]] = []
+    runtime = Runtime("cpu", "fp32", progress=lambda now, whole: done.append((now, whole)))
+    wide = Frame.of(np.zeros((16, 600, 3), np.uint8))
+    preprocess_frame(wide, TARGET, options(steps=2), runtime)
+    assert done == [(i, 4) for i in range(1, 5)]
+
+
+def test_it_ends_in_time() -> None:
+    done: list[int] = []
+    runtime = Runtime("cpu", "fp32", progress=lambda now, _: done.append(now))
+    frame = Frame.of(PHOTO)
+    found = preprocess_frame(frame, TARGET, options(steps=1000, seconds=0.001), runtime)
+    assert len(done) < 5
+    assert found.samples.shape == frame.samples.shape
+
+
+def test_a_codec_without_gradient_is_named() -> None:
+    with pytest.raises(InputError, match=r"webp has no gradient for.*one of: .*jpeg"):
+        preprocess_frame(Frame.of(PHOTO), Target("webp", 20), options(), CPU)
+
+
+def test_networks_that_are_not_here_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "lpips", None)
+    with pytest.raises(ModelError, match=r"effort max looks through LPIPS and DISTS: .*gesso\[ev"):
+        preprocess_frame(Frame.of(PHOTO), TARGET, options(), CPU)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"effort": "most"}, "effort must be one of fast, max"),
+        ({"steps": 0}, "steps must be in"),
+        ({"seconds": 0}, "seconds must be positive"),
+    ],
+)
+def test_wrong_options_are_named(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        PreprocessOptions(**wrong)
