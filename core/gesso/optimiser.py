@@ -77,13 +77,17 @@ def optimise(
             surrogate: Surrogate = codec.surrogate(target.quality)
             source, begin = (x.clone().to(runtime.device) for x in (pixels, begin))
             trial = Trial(source, codec, distance)
-            return _descend(begin, trial, surrogate, target.quality, options.steps, deadline, tick)
+            # One plane moves a grey picture, which has no other to go to.
+            offset = torch.zeros_like(source[:, : frame.samples.shape[1]], requires_grad=True)
+            wish = options.steps, deadline
+            return _descend(begin, offset, trial, surrogate, target.quality, *wish, tick)
 
     return run_tiled(frame, process, GRID, small)
 
 
 def _descend(
     start: Tensor,
+    offset: Tensor,
     trial: Trial,
     surrogate: Surrogate,
     quality: float,
@@ -97,7 +101,6 @@ def _descend(
         nats = float(surrogate(start).nats) / pixels
     # Bits per nat, as the real encoder spends them on this very tile.
     worth = trial.code(start, quality).bpp / nats if nats > 0 else 0.0
-    offset = torch.zeros_like(start, requires_grad=True)
     adam = torch.optim.Adam([offset], lr=RATE)
     best, least = start, math.inf
     for step in range(steps):

@@ -67,6 +67,14 @@ def test_kind_size_and_alpha_come_back() -> None:
     assert np.array_equal(found[..., 3], rgba[..., 3])
 
 
+def test_a_grey_picture_is_moved_along_grey() -> None:
+    grey = np.ascontiguousarray(PHOTO[..., 1])
+    found = gesso.preprocess(grey, "jpeg", 20, effort="max", steps=2, guard=False, runtime=CPU)
+    assert found.shape == grey.shape and not np.array_equal(found, grey)
+    source = Frame.of(grey)
+    assert cost(source.rgb, Frame.of(found).rgb) < cost(source.rgb, source.rgb)
+
+
 def test_strength_mixes_and_zero_is_the_picture_itself() -> None:
     frame = Frame.of(PHOTO)
     full, half, none = (

@@ -106,7 +106,7 @@ def test_a_folder_takes_many_and_names_the_bad_ones(
         (("-o", "a.png"), "lossless or unknown, and there is nothing to prepare it for"),
         (("-o", "a.jpg", "--codec", "webp"), "a.jpg is a name for jpeg, not for webp"),
         (("-o", "out", "--codec", "vvc"), "cannot write files of vvc; --codec is one of jpeg,"),
-        (("-o", "a.jpg", "--effort", "fast"), "no preprocessor"),
+        (("-o", "a.jpg", "--effort", "fast"), "effort max does without one"),
         (("-o", "a.webp"), "webp has no gradient for"),
         (("-o", "a.jpg", "-q", 0), "quality 0 is outside jpeg's range"),
     ],
