@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from gesso.surrogates.rate import Coded
+    from gesso.surrogates.rounding import Rounding
 
 __all__ = [
     "PILLOW_CODECS",
@@ -141,13 +142,21 @@ class JpegCodec(PillowCodec):
         coded = self.surrogate(quality)
         return lambda rgb: coded(rgb).decoded
 
-    def surrogate(self, quality: float) -> Callable[[Tensor], Coded]:
-        """:meth:`differentiable`, with the rate."""
+    def surrogate(
+        self, *qualities: float, rounding: Rounding = "straight-through"
+    ) -> Callable[[Tensor], Coded]:
+        """:meth:`differentiable`, with the rate; one quality for all pictures, or one for each.
+
+        ``rounding``: see :func:`gesso.surrogates.rounding.rounded`.
+        """
+        import torch
+
         from gesso.surrogates.jpeg import code_jpeg, jpeg_tables
 
-        check_quality(self, quality)
-        tables = jpeg_tables(round(quality))
-        return lambda rgb: code_jpeg(rgb, tables)
+        for quality in qualities:
+            check_quality(self, quality)
+        tables = torch.stack([jpeg_tables(round(quality)) for quality in qualities])
+        return lambda rgb: code_jpeg(rgb, tables, "4:2:0", rounding)
 
 
 PILLOW_CODECS: tuple[PillowCodec, ...] = (

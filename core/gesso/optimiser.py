@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from gesso.codec import codecs, get_codec
-from gesso.errors import InputError, ModelError
+from gesso.distance import perceptual_distance
+from gesso.errors import InputError
 from gesso.frame import Frame
 from gesso.options import PreprocessOptions
 from gesso.runtime import Progress, Runtime
@@ -64,7 +65,7 @@ def optimise(
             f"effort max goes through the codec, which {codec.name} has no gradient for; "
             f"use effort fast, or one of: {able}"
         )
-    distance = _distance(runtime)
+    distance = perceptual_distance(runtime.dtype)
     tick = _Ticker(frame, options.steps, runtime.progress)
     deadline = math.inf if options.seconds is None else time.monotonic() + options.seconds
     small = replace(runtime, tile=TILE, overlap=OVERLAP, batch=1, progress=None)
@@ -111,7 +112,7 @@ def _descend(
         picture = (start + offset).clamp(0, 1)
         coded = surrogate(picture)
         bpp = worth * coded.nats.sum() / pixels
-        cost = trial.distance(coded.decoded) + price * bpp
+        cost = trial.distance(coded.decoded).sum() + price * bpp
         if float(cost.detach()) < least:
             best, least = picture.detach(), float(cost.detach())
         adam.zero_grad()
@@ -119,37 +120,6 @@ def _descend(
         adam.step()
         tick()
     return best
-
-
-def _distance(runtime: Runtime) -> Callable[[Tensor], Callable[[Tensor], Tensor]]:
-    """LPIPS, DISTS and SSIMULACRA 2, added up."""
-    from gesso.evaluation.perceptual import (
-        dists_against,
-        lpips_alex_against,
-        missing_dists,
-        missing_lpips_alex,
-    )
-    from gesso.evaluation.ssimulacra2 import ssimulacra2
-
-    if missing := missing_lpips_alex() or missing_dists():
-        raise ModelError(f"effort max looks through LPIPS and DISTS: {missing}")
-    dtype = runtime.dtype
-
-    def against(source: Tensor) -> Callable[[Tensor], Tensor]:
-        def cast() -> torch.autocast:
-            return torch.autocast(source.device.type, dtype, enabled=dtype != torch.float32)
-
-        with torch.no_grad(), cast():
-            metrics = lpips_alex_against(source), dists_against(source)
-
-        def distance(picture: Tensor) -> Tensor:
-            with cast():
-                seen = sum(metric(picture).float().sum() for metric in metrics)
-            return seen + (100 - ssimulacra2(source, picture).sum()) / 100
-
-        return distance
-
-    return against
 
 
 class _Ticker:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, cast
 
-from gesso.cards import get_model, load
+from gesso.cards import ModelCard, get_model, load, models
 from gesso.frame import Frame, Picture
 from gesso.options import Effort, PreprocessOptions
 from gesso.runtime import Runtime
@@ -66,28 +65,32 @@ def preprocess_frame(
     """:func:`preprocess` on a :class:`Frame`; hosts call it through ``gesso_before_encode``.
 
     A preprocessor is what its card's factory returns: a function
-    ``(frame, target, options, runtime) -> Frame``.
+    ``(frame, target, options, runtime) -> Frame`` that prepares at full strength; strength and
+    guard are applied here.
     """
     options, runtime = options or PreprocessOptions(), runtime or Runtime()
-    if options.effort == "fast":
-        return _modelled(frame, target, options, runtime)
+    card = _card(options)
     if options.strength == 0:
         return frame
-    from gesso.guard import guarded
-    from gesso.optimiser import optimise
+    found = frame
+    if card is not None:
+        model: Any = load(card.name, "preprocessor", runtime)
+        found = cast(Frame, model(frame, target, options, runtime))
+    if options.effort == "max":
+        from gesso.optimiser import optimise
 
-    start = frame
-    if options.model is not None:
-        start = _modelled(frame, target, replace(options, strength=1.0, guard=False), runtime)
-    found = optimise(frame, target, options, runtime, start)
+        found = optimise(frame, target, options, runtime, found)
     if options.strength < 1:
         found = frame.with_rgb(frame.rgb.lerp(found.rgb, options.strength))
-    return guarded(frame, found, target) if options.guard else found
+    if not options.guard:
+        return found
+    from gesso.guard import guarded
+
+    return guarded(frame, found, target)
 
 
-def _modelled(frame: Frame, target: Target, options: PreprocessOptions, runtime: Runtime) -> Frame:
-    card = get_model(options.model, "preprocessor")
-    if options.strength == 0:
-        return frame
-    model: Any = load(card.name, "preprocessor", runtime)
-    return cast(Frame, model(frame, target, options, runtime))
+def _card(options: PreprocessOptions) -> ModelCard | None:
+    """The model to begin with; effort max does without one where none is there."""
+    if options.effort == "max" and options.model is None and not models("preprocessor"):
+        return None
+    return get_model(options.model, "preprocessor")

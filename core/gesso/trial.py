@@ -60,7 +60,11 @@ class Trial:
         return max(FLOOR, (worse.distance - better.distance) / spent) if spent > 0 else FLOOR
 
     def _overhead(self, quality: float) -> int:
-        return len(self.codec.encode(Image.new("RGB", (8, 8), "gray"), quality))
+        # Some codecs need more around a picture that is too small for them.
+        return min(
+            len(self.codec.encode(Image.new("RGB", (side, side), "gray"), quality))
+            for side in (8, 64)
+        )
 
 
 def neighbours(codec: Codec, quality: float) -> tuple[float, float]:

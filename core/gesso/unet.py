@@ -18,6 +18,9 @@ from torch.nn import functional as F
 
 __all__ = ["WindowUNet"]
 
+# Sines and cosines of the level.
+FEATURES = 64
+
 
 class ChannelNorm(nn.Module):
     """RMS normalisation over the channels of each pixel; (B, C, H, W) to the same."""
@@ -53,9 +56,12 @@ class ResBlock(nn.Module):
 
 
 class WindowAttention(nn.Module):
-    """Self-attention in fixed windows; names follow diffusers' ``Attention``."""
+    """Self-attention in fixed windows; names follow diffusers' ``Attention``.
 
-    def __init__(self, channels: int, heads: int, window: int) -> None:
+    With ``codecs``, what it sees is modulated by the level and by a codec, of so many.
+    """
+
+    def __init__(self, channels: int, heads: int, window: int, codecs: int = 0) -> None:
         super().__init__()
         self.heads, self.window = heads, window
         self.norm = ChannelNorm(channels)
@@ -64,13 +70,20 @@ class WindowAttention(nn.Module):
         self.to_v = nn.Linear(channels, channels, bias=False)
         self.to_out = nn.ModuleList([nn.Linear(channels, channels)])
         self.position = nn.Parameter(torch.zeros(channels, window, window))
-        for parameter in self.to_out.parameters():
+        self.modulation = nn.Linear(FEATURES, 2 * channels) if codecs else None
+        self.codec = nn.Embedding(codecs, 2 * channels) if codecs else None
+        new = (self.to_out[0], self.modulation, self.codec)
+        for parameter in (p for part in new if part is not None for p in part.parameters()):
             nn.init.zeros_(parameter)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, features: Tensor, label: Tensor) -> Tensor:
         b, c, height, width = x.shape
         w, rows, cols = self.window, height // self.window, width // self.window
         h = self.norm(x) + self.position.to(x.dtype).repeat(1, rows, cols)
+        if self.modulation is not None and self.codec is not None:
+            wish = self.modulation(features) + self.codec(label).to(features.dtype)
+            scale, shift = wish[:, :, None, None].chunk(2, dim=1)
+            h = torch.addcmul(shift, h, 1 + scale)
         h = h.view(b, c, rows, w, cols, w).permute(0, 2, 4, 3, 5, 1).reshape(-1, w * w, c)
         q, k, v = (
             p(h).view(-1, w * w, self.heads, c // self.heads).transpose(1, 2)
@@ -82,22 +95,29 @@ class WindowAttention(nn.Module):
 
 
 class Stage(nn.Module):
-    """The residual blocks of one resolution, with attention after each at the coarsest."""
+    """The residual blocks of one resolution, with attention after each where it has heads."""
 
     def __init__(
-        self, channels: int, embedding: int, blocks: int, heads: int, window: int, norm: bool
+        self,
+        channels: int,
+        embedding: int,
+        blocks: int,
+        heads: int,
+        window: int,
+        norm: bool,
+        codecs: int,
     ) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(ResBlock(channels, embedding, norm) for _ in range(blocks))
         self.attentions = nn.ModuleList(
-            WindowAttention(channels, heads, window) for _ in range(blocks if heads else 0)
+            WindowAttention(channels, heads, window, codecs) for _ in range(blocks if heads else 0)
         )
 
-    def forward(self, x: Tensor, emb: Tensor) -> Tensor:
+    def forward(self, x: Tensor, emb: Tensor, features: Tensor, label: Tensor) -> Tensor:
         for index, block in enumerate(self.blocks):
             x = block(x, emb)
             if len(self.attentions):
-                x = self.attentions[index](x)
+                x = self.attentions[index](x, features, label)
         return x
 
 
@@ -115,6 +135,8 @@ class WindowUNet(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers ha
         norm: normalise each pixel over its channels before every block.
         sigma_data: standard deviation of the data that the preconditioning assumes.
         num_class_embeds: classes that an input may be labelled with; 0 for none.
+        num_codec_embeds: codecs that attention tells apart, which is then in every stage; 0 for
+            none. Inputs are labelled with one or the other.
     """
 
     _supports_gradient_checkpointing = False
@@ -132,11 +154,12 @@ class WindowUNet(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers ha
         norm: bool = False,
         sigma_data: float = 0.5,
         num_class_embeds: int = 0,
+        num_codec_embeds: int = 0,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # as above
         self.patch, self.sigma_data = patch, sigma_data
         self.noise_embedding = nn.Sequential(
-            nn.Linear(64, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU()
+            nn.Linear(FEATURES, embedding), nn.SiLU(), nn.Linear(embedding, embedding), nn.SiLU()
         )
         self.class_embedding = (
             nn.Embedding(num_class_embeds, embedding) if num_class_embeds else None
@@ -150,11 +173,15 @@ class WindowUNet(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers ha
         self.shrink = nn.ModuleList()
         self.grow = nn.ModuleList()
         for level, width in enumerate(channels):
-            at_last = heads if level == last else 0
-            self.down.append(Stage(width, embedding, blocks, at_last, window, norm))
+            here = heads if level == last else 0
+            if num_codec_embeds and heads:
+                # As wide as those of the coarsest.
+                here = max(1, heads * width // channels[-1])
+            stage = (width, embedding, blocks, here, window, norm, num_codec_embeds)
+            self.down.append(Stage(*stage))
             if level < last:
                 wider = channels[level + 1]
-                self.up.append(Stage(width, embedding, blocks, 0, window, norm))
+                self.up.append(Stage(*stage))
                 self.shrink.append(nn.Conv2d(width, wider, 2, stride=2))
                 self.grow.append(nn.Conv2d(wider, 4 * width, 1))
         self.exit = nn.Conv2d(channels[0], in_channels * patch**2, 3, padding=1)
@@ -173,26 +200,29 @@ class WindowUNet(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers ha
     ) -> Tensor:
         """(B, C, H, W) scaled by c_in and (B,) c_noise = ln(sigma)/4 to (B, C, H, W).
 
-        ``class_labels`` (B,) is for networks that have classes; without it an input is of
-        class 0.
+        ``class_labels`` (B,) is for networks that have classes or codecs; without it an input
+        is of class 0.
         """
         frequencies = torch.exp(
-            torch.linspace(0.0, math.log(16.0), 32, device=sample.device, dtype=torch.float32)
+            torch.linspace(
+                0.0, math.log(16.0), FEATURES // 2, device=sample.device, dtype=torch.float32
+            )
         )
         phase = noise_level.float()[:, None] * frequencies * math.pi
-        emb = self.noise_embedding(torch.cat([phase.sin(), phase.cos()], dim=1).to(self.dtype))
+        features = torch.cat([phase.sin(), phase.cos()], dim=1).to(self.dtype)
+        emb = self.noise_embedding(features)
+        if class_labels is None:
+            class_labels = torch.zeros(len(sample), dtype=torch.long, device=sample.device)
         if self.class_embedding is not None:
-            if class_labels is None:
-                class_labels = torch.zeros(len(sample), dtype=torch.long, device=sample.device)
             emb = emb + self.class_embedding(class_labels).to(emb.dtype)
         x = self.entrance(F.pixel_unshuffle(sample, self.patch))
         skips: list[Tensor] = []
         for level, stage in enumerate(self.down):
-            x = stage(x, emb)
+            x = stage(x, emb, features, class_labels)
             if level < len(self.shrink):
                 skips.append(x)
                 x = self.shrink[level](x)
         for level in reversed(range(len(self.up))):
             x = F.pixel_shuffle(self.grow[level](x), 2) + skips[level]
-            x = self.up[level](x, emb)
+            x = self.up[level](x, emb, features, class_labels)
         return F.pixel_shuffle(self.exit(x), self.patch)

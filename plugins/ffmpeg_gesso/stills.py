@@ -12,7 +12,13 @@ from gesso.errors import InputError
 from gesso.programs import ProgramError, ffmpeg, run
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from PIL import Image
+    from torch import Tensor
+
+    from gesso.surrogates.rate import Coded
+    from gesso.surrogates.rounding import Rounding
 
 __all__ = ["HEVC", "STILLS", "VVC", "StillCodec"]
 
@@ -129,6 +135,24 @@ class StillCodec:
         return float(quality)
 
 
+@dataclass(frozen=True)
+class HevcCodec(StillCodec):
+    """HEVC, which a gradient can be had for."""
+
+    def surrogate(
+        self, *qualities: float, rounding: Rounding = "straight-through"
+    ) -> Callable[[Tensor], Coded]:
+        """See :func:`gesso.surrogates.hevc.code_hevc`; one QP for all pictures, or for each."""
+        import torch
+
+        from gesso.surrogates.hevc import code_hevc
+
+        for quality in qualities:
+            check_quality(self, quality)
+        qps = torch.tensor([float(round(quality)) for quality in qualities])
+        return lambda rgb: code_hevc(rgb, qps, rounding)
+
+
 def _padded(image: Image.Image, smallest: int) -> Image.Image:
     """The picture, its last row and column repeated until both sides are even and no less."""
     from PIL import Image
@@ -148,7 +172,7 @@ X265 = (
     "qp={qp}:ipratio=1:keyint=1:total-frames=1:aq-mode=0:psy-rd=0:psy-rdoq=0:"
     "info=0:vui-timing-info=0:wpp=0:pools=none:frame-threads=1:log-level=error"
 )
-HEVC = StillCodec(
+HEVC = HevcCodec(
     "hevc",
     ".hevc",
     (51.0, 0.0),

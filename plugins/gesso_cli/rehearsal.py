@@ -14,6 +14,7 @@ from gesso.errors import GessoError, InputError
 from gesso_cli.console import answer, answer_json, say
 
 if TYPE_CHECKING:
+    from gesso.cards import ModelCard
     from gesso.runtime import Runtime
     from gesso.training.loop import Trainer, TrainingConfig
 
@@ -153,10 +154,12 @@ def _load(folder: Path, size: int) -> int:
     from gesso.runtime import Runtime
     from gesso.unet import WindowUNet
 
+    card = ModelCard.read(folder)
+    if card.role == "preprocessor":
+        return _load_generator(card, size)
     network = WindowUNet.from_pretrained(
         str(folder), local_files_only=True, low_cpu_mem_usage=False, torch_dtype=torch.float32
     )
-    card = ModelCard.read(folder)
     model = card.make(Runtime("cpu", "fp32"))
     noisy, level = torch.zeros(1, 3, size, size), torch.full((1,), 0.1)
     known = (torch.zeros(1, dtype=torch.long),) if card.role == "estimator" else ()
@@ -165,6 +168,23 @@ def _load(folder: Path, size: int) -> int:
     if clean.shape != noisy.shape or not bool(torch.isfinite(clean).all()):
         raise GessoError(f"the exported model in {folder} does not work")
     return sum(p.numel() for p in network.parameters())
+
+
+def _load_generator(card: ModelCard, size: int) -> int:
+    """The same of a preprocessor, whose weights are attention's alone."""
+    import torch
+    from safetensors.torch import load_file
+
+    from gesso.generator import load_generator
+    from gesso.runtime import Runtime
+
+    generator = load_generator(card, Runtime("cpu", "fp32"))
+    with torch.inference_mode():
+        source, one = torch.zeros(1, 3, size, size), torch.ones(1, dtype=torch.long)
+        picture = generator(source, torch.tensor([37.0]), one)
+    if picture.shape != source.shape or not bool(torch.isfinite(picture).all()):
+        raise GessoError(f"the exported model in {card.folder} does not work")
+    return sum(tensor.numel() for tensor in load_file(card.path).values())
 
 
 def _duration(seconds: float) -> str:

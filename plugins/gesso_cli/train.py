@@ -1,4 +1,4 @@
-"""`gesso train prior|posterior-mean|consistency`: models from a folder of pictures."""
+"""`gesso train`: models, each by a sub-command, from a folder of pictures."""
 
 from __future__ import annotations
 
@@ -9,8 +9,15 @@ import typer
 from gesso_cli import options as o
 from gesso_cli import recipe as r
 
-__all__ = ["add", "consistency", "posterior_mean", "prior"]
+__all__ = ["add", "consistency", "distill", "posterior_mean", "preprocess", "prior"]
 
+Codecs = Annotated[
+    str | None,
+    typer.Option(
+        help="What codes the pictures; one that is named twice is drawn twice as often.",
+        rich_help_panel=r.RECIPE,
+    ),
+]
 # What a command was called with, apart from its recipe.
 NETWORK = ("blocks", "heads", "window", "embedding", "channels")
 WHERE = ("data", "out", "val", "start", "dry_run", "json", "device")
@@ -24,7 +31,7 @@ def add(app: typer.Typer) -> None:
         invoke_without_command=True,
     )
     group.callback()(_root)
-    for command in (prior, posterior_mean, consistency):
+    for command in (prior, posterior_mean, consistency, distill, preprocess):
         group.command()(command)
     app.add_typer(group, name="train")
 
@@ -75,13 +82,7 @@ def posterior_mean(
     out: r.Out,
     val: r.Val = None,
     start: r.Start = None,
-    codecs: Annotated[
-        str | None,
-        typer.Option(
-            help="What codes the pictures; one that is named twice is drawn twice as often.",
-            rich_help_panel=r.RECIPE,
-        ),
-    ] = None,
+    codecs: Codecs = None,
     dry_run: r.DryRun = False,
     steps: r.Steps = None,
     batch: r.Batch = None,
@@ -158,12 +159,107 @@ def consistency(
     _run("consistency", locals())
 
 
+def distill(
+    data: r.Data,
+    out: r.Out,
+    val: r.Val = None,
+    start: r.Start = None,
+    codecs: Codecs = None,
+    teacher: Annotated[
+        str | None,
+        typer.Option(help="Prior whose score is distilled.", rich_help_panel=r.RECIPE),
+    ] = None,
+    xi: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="Weight of the score difference.", rich_help_panel=r.RECIPE),
+    ] = None,
+    fake_lr: Annotated[
+        float | None,
+        typer.Option("--fake_lr", min=0.0, help="lr of the fake score.", rich_help_panel=r.RECIPE),
+    ] = None,
+    dry_run: r.DryRun = False,
+    steps: r.Steps = None,
+    batch: r.Batch = None,
+    crop: r.Crop = None,
+    lr: r.LearningRate = None,
+    warmup: r.Warmup = None,
+    cooldown: r.Cooldown = None,
+    ema: r.Ema = None,
+    every: r.Every = None,
+    seed: r.Seed = None,
+    name: r.Name = None,
+    licence: r.Licence = None,
+    about: r.About = None,
+    json: o.Json = False,
+    device: o.Device = "auto",
+) -> None:
+    """Distil a prior into a one-step generator of pictures to be coded (CiD; GenDR 2025).
+
+    The first stage of a preprocessor; train preprocess is the second. --from names a
+    consistency model, whose attention alone is trained. Otherwise as train prior.
+    """
+    given = locals()
+    given["codecs"] = tuple(o.names(codecs)) if codecs is not None else None
+    _run("distill", given)
+
+
+def preprocess(
+    data: r.Data,
+    out: r.Out,
+    val: r.Val = None,
+    start: r.Start = None,
+    codecs: Codecs = None,
+    l1: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="Weight of the mean absolute error.", rich_help_panel=r.RECIPE),
+    ] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0, help="Factor on the measured price of a bit.", rich_help_panel=r.RECIPE
+        ),
+    ] = None,
+    anneal: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="Share of the steps over which the rate's weight rises.",
+            rich_help_panel=r.RECIPE,
+        ),
+    ] = None,
+    dry_run: r.DryRun = False,
+    steps: r.Steps = None,
+    batch: r.Batch = None,
+    crop: r.Crop = None,
+    lr: r.LearningRate = None,
+    warmup: r.Warmup = None,
+    cooldown: r.Cooldown = None,
+    ema: r.Ema = None,
+    every: r.Every = None,
+    seed: r.Seed = None,
+    name: r.Name = None,
+    licence: r.Licence = None,
+    about: r.About = None,
+    json: o.Json = False,
+    device: o.Device = "auto",
+) -> None:
+    """Tune a preprocessor for rate and perception, through differentiable codecs.
+
+    --from names what train distill wrote, or a consistency model. Attention alone is trained,
+    and written; the rest is looked up in the model it began from. Otherwise as train prior.
+    """
+    given = locals()
+    given["codecs"] = tuple(o.names(codecs)) if codecs is not None else None
+    _run("preprocess", given)
+
+
 def _run(kind: str, given: dict[str, Any]) -> None:
     from gesso_cli.rehearsal import rehearse
     from gesso_cli.training import configure, train, trainer_of
 
-    widths = given["channels"]
-    network = {key: given[key] for key in NETWORK}
+    network = {key: given.get(key) for key in NETWORK}
+    widths = network["channels"]
     network["channels"] = o.numbers(widths, int) if widths is not None else None
     recipe = {key: value for key, value in given.items() if key not in (*NETWORK, *WHERE)}
     start = given["start"]

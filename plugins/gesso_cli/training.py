@@ -28,6 +28,8 @@ TRAINERS = {
     "prior": ("prior", "PriorTrainer"),
     "posterior-mean": ("posterior_mean", "PosteriorMeanTrainer"),
     "consistency": ("consistency", "ConsistencyTrainer"),
+    "distill": ("distill", "DistillTrainer"),
+    "preprocess": ("preprocess", "PreprocessTrainer"),
 }
 
 
@@ -68,7 +70,7 @@ def configure(
         key: value
         for key, value in _tuples(shape).items()
         # How many classes there are follows from the codecs.
-        if key in defaults and key != "num_class_embeds" and value != defaults[key].default
+        if key in defaults and not key.endswith("_embeds") and value != defaults[key].default
     }
     known |= {"data": str(data), "out": str(out), "val": str(val) if val else known.get("val")}
     names = [field.name for field in fields(kind.config_type)]

@@ -109,7 +109,7 @@ def test_a_codec_without_gradient_is_named() -> None:
 
 def test_networks_that_are_not_here_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "lpips", None)
-    with pytest.raises(ModelError, match=r"effort max looks through LPIPS and DISTS: .*gesso\[ev"):
+    with pytest.raises(ModelError, match=r"looks through LPIPS and DISTS: .*gesso\[ev"):
         preprocess_frame(Frame.of(PHOTO), TARGET, options(), CPU)
 
 

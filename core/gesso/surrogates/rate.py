@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["Coded", "log_rate"]
+__all__ = ["Coded", "context_rate", "log_rate"]
 
 
 class Coded(NamedTuple):
@@ -33,3 +33,13 @@ def log_rate(levels: Tensor) -> Tensor:
             pull towards zero is to be felt before a level is reached.
     """
     return torch.log1p(levels.abs()).flatten(1).sum(1)
+
+
+def context_rate(levels: Tensor) -> Tensor:
+    """Sum of ln(1 + (2 level)^2) over each picture, (B,).
+
+    For codecs whose arithmetic coder learns where zeros are: a level well under 1/2 is all
+    but free. Against x265 its scale hardly changes with the QP, and its rank correlation with
+    the bits is higher than that of :func:`log_rate`; for JPEG it is the other way round.
+    """
+    return torch.log1p((2 * levels).square()).flatten(1).sum(1)

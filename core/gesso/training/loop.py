@@ -104,6 +104,8 @@ class Trainer(ABC):
     summary: ClassVar[str]
     # What the figures of a validation are, in few words.
     measured: ClassVar[str]
+    # In the names of what a network may have over the one it begins from.
+    new: ClassVar[str] = "class_embedding."
     # What a finished model needs besides its weights before it can be used.
     settings: Mapping[str, Any] = {}
 
@@ -113,10 +115,12 @@ class Trainer(ABC):
         self.rng = np.random.default_rng(config.seed)
         self.noise = torch.Generator().manual_seed(config.seed)
         self.network = WindowUNet(**self.shape())
+        for key, parameter in self.network.named_parameters():
+            parameter.requires_grad_(self.trains(key))
         self.place(self.network)
         self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         self.optimizer = torch.optim.AdamW(
-            self.network.parameters(),
+            [p for p in self.network.parameters() if p.requires_grad],
             config.lr,
             betas=(0.9, 0.99),
             weight_decay=config.weight_decay,
@@ -128,6 +132,10 @@ class Trainer(ABC):
     def shape(self) -> dict[str, Any]:
         """Arguments of :class:`gesso.unet.WindowUNet`."""
         return dict(self.config.network)
+
+    def trains(self, key: str) -> bool:
+        """Whether the tensor of that name is trained; all are."""
+        return True
 
     @abstractmethod
     def read(self) -> None:
@@ -203,6 +211,7 @@ class Trainer(ABC):
                 "seconds": self.seconds,
                 "rng": self.rng.bit_generator.state,
                 "config": asdict(self.config),
+                "settings": dict(self.settings),
             },
         )
 
@@ -221,19 +230,20 @@ class Trainer(ABC):
         self.average = {k: average[k].to(self.runtime.device) for k in self.average}
         self.step, self.best, self.seconds = state["step"], state["best"], state["seconds"]
         self.rng.bit_generator.state = state["rng"]
+        self.settings = state.get("settings", self.settings)
 
     def start_from(self, folder: str | Path) -> None:
         """Begin from finished weights in diffusers' format instead of random ones.
 
-        A network that knows more classes than these weights begins with those at zero.
+        Tensors that only this network has are left as they are.
         """
         try:
             weights = WindowUNet.from_pretrained(
                 str(folder), local_files_only=True, low_cpu_mem_usage=False
             ).state_dict()
             for key, value in self.network.state_dict().items():
-                if key.startswith("class_embedding"):
-                    weights.setdefault(key, torch.zeros_like(value))
+                if self.new in key:
+                    weights.setdefault(key, value.detach().cpu())
             self.network.load_state_dict(weights)
         except (OSError, RuntimeError, ValueError, TypeError) as error:
             raise InputError(
@@ -241,22 +251,27 @@ class Trainer(ABC):
             ) from error
         self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
 
+    def write(self, network: WindowUNet, folder: Path) -> str:
+        """Write a network into ``folder``, as a diffusers model in fp16; the weights' file."""
+        half = WindowUNet(**self.shape())
+        half.load_state_dict(network.state_dict())
+        half.half().save_pretrained(str(folder))
+        return "diffusion_pytorch_model.safetensors"
+
     def export(self, folder: Path, figures: Mapping[str, Any]) -> None:
-        """Write the averaged weights as a diffusers model, fp16 safetensors, with a card.
+        """Write the averaged weights, fp16 safetensors, with a card.
 
         The card has no noise table yet; ``gesso calibrate`` fits one.
         """
         with self.averaged() as network:
-            half = WindowUNet(**self.shape())
-            half.load_state_dict(network.state_dict())
-            half.half().save_pretrained(str(folder))
-        millions = sum(p.numel() for p in half.parameters()) / 1e6
+            weights = self.write(network, folder)
+        millions = sum(p.numel() for p in self.network.parameters() if p.requires_grad) / 1e6
         ModelCard(
             name=self.config.name or self.config.verb,
             role=self.role,
             factory=self.factory,
             folder=folder,
-            weights="diffusion_pytorch_model.safetensors",
+            weights=weights,
             sha256="",
             summary=f"{self.summary}, {millions:.1f} M parameters",
             licence=self.config.licence,

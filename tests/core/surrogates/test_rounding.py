@@ -25,6 +25,16 @@ def test_the_cubic_is_near_and_its_gradient_is_its_own() -> None:
     assert torch.autograd.gradcheck(lambda v: rounded(v, "cubic"), (x,))
 
 
+def test_the_soft_staircase_is_continuous_and_its_gradient_is_its_own() -> None:
+    x = torch.linspace(-3, 3, 601, dtype=torch.float64)
+    y = rounded(x, "soft")
+    assert bool((y.diff() >= 0).all()) and float(y.diff().max()) < 0.05
+    whole = torch.arange(-3.0, 4.0, dtype=torch.float64)
+    torch.testing.assert_close(rounded(whole, "soft"), whole)
+    middle = (x[:-1] + x[1:]).requires_grad_()
+    assert torch.autograd.gradcheck(lambda v: rounded(v, "soft"), (middle[::7],))
+
+
 def test_another_rounding_raises() -> None:
     with pytest.raises(InputError, match="straight-through, cubic"):
         rounded(X, "floor")  # type: ignore[arg-type]

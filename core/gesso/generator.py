@@ -1,0 +1,170 @@
+"""The one-step preprocessor: a generator from the source to the picture that is to be coded.
+
+"Generative Preprocessing for Image Compression with Pre-trained Diffusion Models": a diffusion
+model distilled into one image-to-image evaluation, of which the attention modules alone are then
+tuned through a differentiable codec. What ships is therefore the attention modules; everything
+else is the consistency model's, bit for bit.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from gesso.cards import ModelCard, get_model
+from gesso.denoiser import EDMDenoiser
+from gesso.errors import ModelError
+from gesso.estimator import labels_of, nominal_error
+from gesso.frame import Frame
+from gesso.options import PreprocessOptions
+from gesso.runtime import Runtime
+from gesso.target import Target
+from gesso.tiling import Box, run_tiled
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gesso.unet import WindowUNet
+
+__all__ = ["Generator", "Preprocessor", "is_tuned", "load_generator", "load_preprocessor"]
+
+# The noise level that the network is told, as a share of the error that the codec will make:
+# on a clean picture the consistency model then begins within 40 dB of it.
+SHARE = 0.5
+# Codecs whose bits are spent as another's: these were never a class of their own.
+LIKE = {"heic": "hevc", "vvc": "hevc", "avif": "hevc", "webp": "hevc"}
+
+
+def is_tuned(key: str) -> bool:
+    """Whether a tensor of a :class:`gesso.unet.WindowUNet` belongs to an attention module."""
+    return ".attentions." in key
+
+
+class Generator:
+    """G(source, codec, rate index) -> picture to be coded, one evaluation without noise.
+
+    Args:
+        network: with a class per codec and one for any other.
+        codecs: those it was tuned for, in the order of their classes.
+        dtype: what the network computes in.
+    """
+
+    def __init__(
+        self, network: WindowUNet, codecs: Sequence[str], dtype: torch.dtype = torch.float32
+    ) -> None:
+        self.denoiser = EDMDenoiser(_Labelled(network), dtype)
+        self.labels = labels_of(codecs)
+        self.grid = network.grid
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network's weights are."""
+        return self.denoiser.device
+
+    def __call__(self, source: Tensor, qp: Tensor, label: Tensor) -> Tensor:
+        """Pictures to be coded.
+
+        Args:
+            source: (B, 3, H, W) on [-1, 1]; H, W and offset multiples of ``grid``.
+            qp: (B,), rate indices.
+            label: (B,) of :meth:`label_of`, long.
+        """
+        level = torch.tensor([SHARE * nominal_error(float(q)) for q in qp], device=source.device)
+        network = self.denoiser.network
+        assert isinstance(network, _Labelled)
+        network.label = label
+        return self.denoiser(source, level)
+
+    def label_of(self, codec: str) -> int:
+        """The class of a codec, or of the one most like it; 0 for one unlike any."""
+        return self.labels.get(codec, self.labels.get(LIKE.get(codec, ""), 0))
+
+
+class _Labelled(nn.Module):
+    """A network whose every input has the class that was set last."""
+
+    def __init__(self, network: WindowUNet) -> None:
+        super().__init__()
+        self.inner = network
+        self.grid, self.sigma_data = network.grid, network.sigma_data
+        self.label: Tensor | None = None
+
+    def forward(self, sample: Tensor, noise_level: Tensor) -> Any:
+        return self.inner(sample, noise_level, self.label)
+
+
+class Preprocessor:
+    """What ``gesso.load(role="preprocessor")`` gives: frames through a :class:`Generator`."""
+
+    def __init__(self, generator: Generator) -> None:
+        self.generator = generator
+
+    def __call__(
+        self, frame: Frame, target: Target, options: PreprocessOptions, runtime: Runtime
+    ) -> Frame:
+        """Prepare ``frame`` for ``target``; strength and guard are the caller's."""
+        generator = self.generator
+        label = generator.label_of(target.codec)
+
+        def process(pixels: Tensor, boxes: list[Box], index: int) -> Tensor:
+            source = (pixels * 2 - 1).to(generator.device)
+            qp = source.new_full((len(source),), target.qp)
+            labels = torch.full((len(source),), label, device=source.device)
+            return (generator(source, qp, labels).clamp(-1, 1) + 1) / 2
+
+        with torch.inference_mode():
+            return run_tiled(frame, process, generator.grid, runtime)
+
+
+def load_preprocessor(card: ModelCard, runtime: Runtime) -> Preprocessor:
+    """The factory of our own preprocessors."""
+    return Preprocessor(load_generator(card, runtime))
+
+
+def load_generator(card: ModelCard, runtime: Runtime) -> Generator:
+    """A verified generator: its attention modules, in the network of the model it names.
+
+    Raises:
+        ModelError: the weights, or those of the base, are not what the card says.
+    """
+    network = read_network(card)
+    nn.Module.to(network, runtime.device, runtime.dtype)
+    nn.Module.to(network, memory_format=torch.channels_last)
+    runtime.prepare(network.eval().requires_grad_(False))
+    return Generator(network, card.settings["codecs"], runtime.dtype)
+
+
+def read_network(card: ModelCard) -> WindowUNet:
+    """The network of a preprocessor's card, in float32 on the CPU."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from gesso.unet import WindowUNet
+
+    base = get_model(card.settings["base"], "prior")
+    if base.sha256 != card.settings["base_sha256"]:
+        raise ModelError(
+            f"{card.name!r} was tuned on other weights of {base.name!r} than are here; "
+            "install the version it came with, or train it anew"
+        )
+    try:
+        network: WindowUNet = WindowUNet.from_config(WindowUNet.load_config(str(card.folder)))
+        weights = load_file(base.verify()) | load_file(card.verify())
+        network.load_state_dict(weights)
+    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
+        raise ModelError(f"weights of {card.name!r} do not fit their config: {error}") from error
+    return network
+
+
+def write_tuned(network: WindowUNet, folder: Path) -> str:
+    """Write config and attention modules (fp16) of a network; returns the file's name."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    network.save_config(str(folder))
+    tuned = {k: v.half().contiguous() for k, v in network.state_dict().items() if is_tuned(k)}
+    save_file(tuned, folder / "attention.safetensors")
+    return "attention.safetensors"

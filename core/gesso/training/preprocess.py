@@ -1,0 +1,171 @@
+"""Stage 2 of the preprocessor: rate and perception, through a differentiable codec.
+
+"Generative Preprocessing for Image Compression with Pre-trained Diffusion Models" tunes the
+attention modules of the distilled generator by L1 + perceptual + bitrate terms, with a schedule
+by QP. The paper's surrogate is a differentiable BPG; here it is the codec's own, JPEG's or HEVC
+intra's, and its schedule is what a bit is worth in plain coding at that QP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from gesso.codec import get_codec
+from gesso.distance import perceptual_distance
+from gesso.errors import InputError
+from gesso.estimator import nominal_error
+from gesso.runtime import Runtime
+from gesso.training.attention import UNNAMED, AttentionConfig, AttentionTrainer
+from gesso.training.loop import Batch, Log, train
+from gesso.training.schedule import QPS, RateSchedule, level_near
+from gesso.trial import Trial
+
+__all__ = ["PreprocessConfig", "PreprocessTrainer", "train_preprocess"]
+
+# Crops that a schedule is measured on.
+MEASURED = 24
+VALIDATION_QPS = (44.4, 34.9)
+# Of the validation pictures, for a real coding of each takes its time.
+VALIDATION_EVERY = 2
+
+
+@dataclass(frozen=True)
+class PreprocessConfig(AttentionConfig):
+    """A run of ``gesso train preprocess``.
+
+    Attributes:
+        l1: weight of the mean absolute error on [0, 1], beside LPIPS + DISTS + SSIMULACRA 2.
+        rate: factor on the measured price of a bit.
+        anneal: share of the steps over which the rate's weight rises from 0.
+    """
+
+    verb: ClassVar[str] = "preprocess"
+    options: ClassVar[tuple[str, ...]] = (*AttentionConfig.options, "l1", "rate", "anneal")
+
+    lr: float = 5e-4
+    batch: int = 6
+    steps: int = 3000
+    every: int = 300
+    ema: float = 0.99
+    l1: float = 1.0
+    rate: float = 1.0
+    anneal: float = 0.1
+
+
+class PreprocessTrainer(AttentionTrainer):
+    """Sources through the generator and a codec; what comes out costs distance and bits."""
+
+    config_type = PreprocessConfig
+    summary = "one-step preprocessor, attention tuned for rate and perception"
+    measured = "change in % through the real codec, of"
+    config: PreprocessConfig
+
+    def read(self) -> None:
+        """See :class:`AttentionTrainer`; the price of a bit is measured here."""
+        super().read()
+        self.distance = perceptual_distance(torch.bfloat16)
+        self.codecs = {name: get_codec(name) for name in self.labels}
+        for name, codec in self.codecs.items():
+            if not hasattr(codec, "surrogate"):
+                raise InputError(f"{name} has no gradient; --codecs takes jpeg and hevc")
+        # Of its own, so that a resumed run goes on with the crops of an unbroken one.
+        drawn = self.sampler.draw(MEASURED, _rng(self.config.seed))
+        pictures = self.to_device((drawn + 1) / 2)
+        self.schedules = {
+            name: RateSchedule.measured(codec, pictures, self.distance)
+            for name, codec in self.codecs.items()
+        }
+
+    def draw(self) -> Batch:
+        """Sources, classes, rate indices, qualities; a batch is of one codec."""
+        config = self.config
+        sources = self.sampler.draw(config.batch, self.rng)
+        name = config.codecs[int(self.rng.integers(len(config.codecs)))]
+        codec = self.codecs[name]
+        qualities = [level_near(codec, q) for q in self.rng.uniform(*QPS, config.batch)]
+        qps = torch.tensor([codec.qp(quality) for quality in qualities])
+        labels = torch.full((config.batch,), self.labels[name])
+        return sources, labels, qps, torch.tensor(qualities)
+
+    def loss(self, *batch: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """L1 + distance + price x bits per pixel, of what the surrogate decodes."""
+        source, label, qp, quality = batch
+        name = list(self.labels)[int(label[0]) - 1]
+        schedule = self.schedules[name]
+        named = torch.rand(len(label), generator=self.noise) >= UNNAMED
+        picture = self.generated(self.network, source, qp, label * named.to(label))
+        clean = (source + 1) / 2
+        # A straight-through gradient sees coefficients where the codec leaves none: a network
+        # that follows it gets worse by the codec, though one picture's descent finds its way.
+        codec: Any = self.codecs[name]
+        surrogate = codec.surrogate(*quality.tolist(), rounding="soft")
+        coded = surrogate(((picture + 1) / 2).clamp(0, 1))
+        bpp = schedule.worth(qp) * coded.nats / (source.shape[2] * source.shape[3])
+        error = (coded.decoded - clean).abs().mean((1, 2, 3))
+        each = self.distance(clean)(coded.decoded) + self.config.l1 * error
+        each = each + self.weight * schedule.price(qp) * bpp
+        level = torch.tensor([nominal_error(float(q)) for q in qp])
+        return each.mean(), each.detach(), level
+
+    @property
+    def weight(self) -> float:
+        """Of the rate at this step."""
+        rise = self.config.anneal * self.config.steps
+        return self.config.rate * (min(1.0, self.step / rise) if rise else 1.0)
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """Change of bits, distance and cost by real codings of held-out pictures, in %."""
+        if self.crops is None:
+            return {}
+        result = {}
+        with self.averaged() as network:
+            for name, codec in self.codecs.items():
+                for wanted in VALIDATION_QPS:
+                    quality = level_near(codec, wanted)
+                    qp = torch.tensor([codec.qp(quality)])
+                    price = float(self.schedules[name].price(qp))
+                    sums = torch.zeros(2, 2)
+                    for crop in torch.split(self.crops[::VALIDATION_EVERY], 1):
+                        source = self.to_device(crop)
+                        label = torch.tensor([self.labels[name]], device=source.device)
+                        out = self.generated(network, source, qp, label)
+                        clean = (source + 1) / 2
+                        trial = Trial(clean, codec, self.distance)
+                        for row, picture in enumerate((clean, (out.float() + 1) / 2)):
+                            tried = trial.code(picture, quality)
+                            sums[row] += torch.tensor([tried.bpp, tried.distance])
+                    cost = sums @ torch.tensor([price, 1.0])
+                    key = f"{name} {quality:g}"
+                    change = 100 * (sums[1] / sums[0] - 1)
+                    result[f"{key} bits"], result[f"{key} distance"] = change.tolist()
+                    result[f"{key} cost"] = float(100 * (cost[1] / cost[0] - 1))
+        return {key: round(value, 3) for key, value in result.items()}
+
+    def score(self, figures: Mapping[str, float]) -> float:
+        """The cost, of which less is better."""
+        costs = [value for key, value in figures.items() if key.endswith("cost")]
+        return -sum(costs) / len(costs)
+
+
+def _rng(seed: int) -> Any:
+    import numpy as np
+
+    return np.random.default_rng((seed, 2))
+
+
+def train_preprocess(
+    config: PreprocessConfig,
+    runtime: Runtime | None = None,
+    start: str | Path | None = None,
+    log: Log | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> Path:
+    """Tune a preprocessor; see :func:`gesso.training.loop.train`."""
+    return train(PreprocessTrainer(config, runtime or Runtime()), start, log, stop)
