@@ -14,14 +14,17 @@ if TYPE_CHECKING:
 __all__ = ["perceptual_distance"]
 
 
-def perceptual_distance(dtype: torch.dtype) -> Callable[[Tensor], Callable[[Tensor], Tensor]]:
-    """LPIPS (AlexNet) + DISTS + SSIMULACRA 2 as (100 - s)/100.
+def perceptual_distance(
+    dtype: torch.dtype, fidelity: float = 1.0
+) -> Callable[[Tensor], Callable[[Tensor], Tensor]]:
+    """LPIPS (AlexNet) + DISTS + ``fidelity`` x SSIMULACRA 2 as (100 - s)/100.
 
     One metric alone is gamed: with LPIPS alone DISTS gets worse, and with both SSIMULACRA 2
     does, by 20 points.
 
     Args:
         dtype: what the networks of the metrics compute in.
+        fidelity: weight of SSIMULACRA 2, which asks for likeness more than the other two.
 
     Returns:
         A function that looks at sources (B, 3, H, W) on [0, 1] once and returns the function
@@ -53,7 +56,9 @@ def perceptual_distance(dtype: torch.dtype) -> Callable[[Tensor], Callable[[Tens
         def distance(picture: Tensor) -> Tensor:
             with cast():
                 seen = lpips(picture).float().flatten() + dists(picture).float().flatten()
-            return seen + (100 - ssimulacra2(source, picture).flatten()) / 100
+            if not fidelity:
+                return seen
+            return seen + fidelity * (100 - ssimulacra2(source, picture).flatten()) / 100
 
         return distance
 

@@ -8,6 +8,7 @@ else is the consistency model's, bit for bit.
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,10 @@ if TYPE_CHECKING:
 
     from gesso.unet import WindowUNet
 
-__all__ = ["Generator", "Preprocessor", "is_tuned", "load_generator", "load_preprocessor"]
+__all__ = ["QPS", "Generator", "Preprocessor", "is_tuned", "load_generator", "load_preprocessor"]
+
+# The rate indices of everyday stills, about JPEG's qualities 90 to 7.
+QPS = (22.0, 47.0)
 
 # The noise level that the network is told, as a share of the error that the codec will make:
 # on a clean picture the consistency model then begins within 40 dB of it.
@@ -50,11 +54,17 @@ class Generator:
         network: with a class per codec and one for any other.
         codecs: those it was tuned for, in the order of their classes.
         dtype: what the network computes in.
+        qps: the (best, worst) rate index that it was tuned for.
     """
 
     def __init__(
-        self, network: WindowUNet, codecs: Sequence[str], dtype: torch.dtype = torch.float32
+        self,
+        network: WindowUNet,
+        codecs: Sequence[str],
+        dtype: torch.dtype = torch.float32,
+        qps: tuple[float, float] = QPS,
     ) -> None:
+        self.qps = qps
         self.denoiser = EDMDenoiser(_Labelled(network), dtype)
         self.labels = labels_of(codecs)
         self.grid = network.grid
@@ -82,6 +92,18 @@ class Generator:
         """The class of a codec, or of the one most like it; 0 for one unlike any."""
         return self.labels.get(codec, self.labels.get(LIKE.get(codec, ""), 0))
 
+    def nearest(self, target: Target) -> tuple[float, int]:
+        """The rate index and class nearest to a target; warns where it was tuned for neither."""
+        best, worst = self.qps
+        if target.codec not in self.labels or not best <= target.qp <= worst:
+            warnings.warn(
+                f"the preprocessor was tuned for {', '.join(self.labels)} at rate indices "
+                f"{best:g} to {worst:g}, not for {target.codec} at {target.qp:g}; the nearest "
+                "is used",
+                stacklevel=2,
+            )
+        return min(max(target.qp, best), worst), self.label_of(target.codec)
+
 
 class _Labelled(nn.Module):
     """A network whose every input has the class that was set last."""
@@ -107,11 +129,11 @@ class Preprocessor:
     ) -> Frame:
         """Prepare ``frame`` for ``target``; strength and guard are the caller's."""
         generator = self.generator
-        label = generator.label_of(target.codec)
+        rate, label = generator.nearest(target)
 
         def process(pixels: Tensor, boxes: list[Box], index: int) -> Tensor:
             source = (pixels * 2 - 1).to(generator.device)
-            qp = source.new_full((len(source),), target.qp)
+            qp = source.new_full((len(source),), rate)
             labels = torch.full((len(source),), label, device=source.device)
             return (generator(source, qp, labels).clamp(-1, 1) + 1) / 2
 
@@ -134,7 +156,8 @@ def load_generator(card: ModelCard, runtime: Runtime) -> Generator:
     nn.Module.to(network, runtime.device, runtime.dtype)
     nn.Module.to(network, memory_format=torch.channels_last)
     runtime.prepare(network.eval().requires_grad_(False))
-    return Generator(network, card.settings["codecs"], runtime.dtype)
+    qps = tuple(card.settings.get("qps", QPS))
+    return Generator(network, card.settings["codecs"], runtime.dtype, qps)
 
 
 def read_network(card: ModelCard) -> WindowUNet:

@@ -213,6 +213,10 @@ def preprocess(
         float | None,
         typer.Option(min=0.0, help="Weight of the mean absolute error.", rich_help_panel=r.RECIPE),
     ] = None,
+    fidelity: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="Weight of SSIMULACRA 2.", rich_help_panel=r.RECIPE),
+    ] = None,
     rate: Annotated[
         float | None,
         typer.Option(

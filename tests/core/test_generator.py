@@ -78,7 +78,8 @@ def test_the_file_holds_attention_and_nothing_else(folder: Path, tiny_folder: Pa
 
 def test_codec_and_rate_decide(card: ModelCard) -> None:
     one, two = run(Target("jpeg", 20)), run(Target("jpeg", 60))
-    other = run(Target("webp", 20))
+    with pytest.warns(UserWarning, match="tuned for jpeg, hevc at .* not for webp at 36.5"):
+        other = run(Target("webp", 20))
     assert not torch.equal(one, two) and not torch.equal(one, other)
     assert not torch.equal(one, Frame.of(PHOTO).rgb)
     assert torch.equal(one, run(Target("jpeg", 20)))
@@ -90,6 +91,13 @@ def test_codecs_without_a_class_go_by_their_like(card: ModelCard) -> None:
     assert [generator.label_of(name) for name in names] == [1, 2, 2, 2, 2, 0]
     alone = Generator(read_network(card), ["jpeg"])
     assert alone.label_of("vvc") == 0
+
+
+def test_beyond_the_rates_it_knows_the_nearest_is_used(card: ModelCard) -> None:
+    with pytest.warns(UserWarning, match="not for jpeg at 58.1; the nearest"):
+        worst = run(Target("jpeg", 1))
+    with pytest.warns(UserWarning, match="not for jpeg at 57.5"):
+        assert torch.equal(worst, run(Target("jpeg", 3)))
 
 
 def test_tiles_meet_without_a_seam(card: ModelCard) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from gesso.blocks import dct, from_ycbcr, idct, repeat, subsampled, to_ycbcr
 from gesso.errors import InputError
@@ -71,7 +72,7 @@ def code_jpeg(
     for index in range(3):
         box = (rows, columns) if index else (1, 1)
         levels = _levels(_subsampled(ycc[:, index], *box), steps[:, index], index > 0)
-        nats = nats + log_rate(levels)
+        nats = nats + log_rate(_predicted(levels))
         plane = _decoded(levels, steps[:, index], rounding, index > 0)
         if index:
             # The decoder interpolates between real samples alone.
@@ -104,6 +105,15 @@ def _levels(plane: Tensor, steps: Tensor, chroma: bool) -> Tensor:
     """The coefficients of a plane in units of their steps, yet to be rounded."""
     # libjpeg's coefficients are eighths (jfdctint.c).
     return rounded(dct(plane - (0.0 if chroma else 128.0)) * 8, "straight-through") / (8 * steps)
+
+
+def _predicted(levels: Tensor) -> Tensor:
+    """Levels with each mean as its difference from the block before, as it is coded."""
+    mean = levels[..., 0, 0]
+    # A row's first block by the one above it; libjpeg takes the last block of that row.
+    above = F.pad(mean[:, :-1, :1], (0, 0, 1, 0))
+    before = torch.cat([above, mean[:, :, :-1]], 2)
+    return torch.cat([(mean - before)[..., None], levels.flatten(3)[..., 1:]], 3)
 
 
 def _decoded(levels: Tensor, steps: Tensor, rounding: Rounding, chroma: bool) -> Tensor:

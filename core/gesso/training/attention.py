@@ -13,7 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from gesso.cards import ModelCard, models
 from gesso.errors import InputError
 from gesso.estimator import labels_of
-from gesso.generator import Generator, is_tuned, read_network, write_tuned
+from gesso.generator import QPS, Generator, is_tuned, read_network, write_tuned
 from gesso.runtime import Runtime
 from gesso.training.data import CropSampler, picture_files, validation_crops
 from gesso.training.loop import Trainer, TrainingConfig
@@ -50,7 +50,7 @@ class AttentionTrainer(Trainer):
 
     def __init__(self, config: AttentionConfig, runtime: Runtime) -> None:
         self.labels = labels_of(config.codecs)
-        self.settings = {"codecs": list(self.labels)}
+        self.settings = {"codecs": list(self.labels), "qps": list(QPS)}
         super().__init__(config, runtime)
 
     def shape(self) -> dict[str, Any]:

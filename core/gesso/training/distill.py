@@ -21,12 +21,12 @@ from gesso.cards import get_model
 from gesso.denoiser import EDMDenoiser, load_network
 from gesso.estimator import nominal_error
 from gesso.evaluation.perceptual import dists, lpips_alex
+from gesso.generator import QPS
 from gesso.runtime import Runtime
 from gesso.training.attention import AttentionConfig, AttentionTrainer
 from gesso.training.checkpoint import load_checkpoint, save_checkpoint
 from gesso.training.loop import Batch, Log, train
 from gesso.training.prior import edm_weight, mean_square
-from gesso.training.schedule import QPS
 
 __all__ = ["DistillConfig", "DistillTrainer", "cid_loss", "karras_level", "train_distill"]
 

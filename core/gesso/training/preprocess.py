@@ -20,10 +20,11 @@ from gesso.codec import get_codec
 from gesso.distance import perceptual_distance
 from gesso.errors import InputError
 from gesso.estimator import nominal_error
+from gesso.generator import QPS
 from gesso.runtime import Runtime
 from gesso.training.attention import UNNAMED, AttentionConfig, AttentionTrainer
 from gesso.training.loop import Batch, Log, train
-from gesso.training.schedule import QPS, RateSchedule, level_near
+from gesso.training.schedule import RateSchedule, level_near
 from gesso.trial import Trial
 
 __all__ = ["PreprocessConfig", "PreprocessTrainer", "train_preprocess"]
@@ -40,13 +41,20 @@ class PreprocessConfig(AttentionConfig):
     """A run of ``gesso train preprocess``.
 
     Attributes:
-        l1: weight of the mean absolute error on [0, 1], beside LPIPS + DISTS + SSIMULACRA 2.
+        l1: weight of the mean absolute error on [0, 1], beside LPIPS + DISTS.
+        fidelity: weight of SSIMULACRA 2 there.
         rate: factor on the measured price of a bit.
         anneal: share of the steps over which the rate's weight rises from 0.
     """
 
     verb: ClassVar[str] = "preprocess"
-    options: ClassVar[tuple[str, ...]] = (*AttentionConfig.options, "l1", "rate", "anneal")
+    options: ClassVar[tuple[str, ...]] = (
+        *AttentionConfig.options,
+        "l1",
+        "fidelity",
+        "rate",
+        "anneal",
+    )
 
     lr: float = 5e-4
     batch: int = 6
@@ -54,6 +62,7 @@ class PreprocessConfig(AttentionConfig):
     every: int = 300
     ema: float = 0.99
     l1: float = 1.0
+    fidelity: float = 0.25
     rate: float = 1.0
     anneal: float = 0.1
 
@@ -69,7 +78,7 @@ class PreprocessTrainer(AttentionTrainer):
     def read(self) -> None:
         """See :class:`AttentionTrainer`; the price of a bit is measured here."""
         super().read()
-        self.distance = perceptual_distance(torch.bfloat16)
+        self.distance = perceptual_distance(torch.bfloat16, self.config.fidelity)
         self.codecs = {name: get_codec(name) for name in self.labels}
         for name, codec in self.codecs.items():
             if not hasattr(codec, "surrogate"):

@@ -12,12 +12,11 @@ from torch import Tensor
 
 from gesso.codec import Codec
 from gesso.evaluation.matching import quality_levels
+from gesso.generator import QPS
 from gesso.trial import Distance, Trial, neighbours
 
-__all__ = ["QPS", "RateSchedule", "level_near"]
+__all__ = ["RateSchedule", "level_near"]
 
-# The rate indices of everyday stills, about JPEG's 90 to 7.
-QPS = (22.0, 47.0)
 POINTS = 6
 
 

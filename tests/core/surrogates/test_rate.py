@@ -39,7 +39,7 @@ def test_it_ranks_pictures_as_their_files(quality: int) -> None:
     pictures = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float() / 255
     with torch.no_grad():
         nats = CODEC.surrogate(quality)(pictures).nats
-    assert spearmanr(sizes, nats.numpy()).statistic > 0.94
+    assert spearmanr(sizes, nats.numpy()).statistic > 0.97
 
 
 def test_the_decode_is_that_of_the_differentiable_codec() -> None:

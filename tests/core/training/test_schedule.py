@@ -9,7 +9,8 @@ from skimage import data
 from torch import Tensor
 
 from gesso.codec import get_codec
-from gesso.training.schedule import QPS, RateSchedule, level_near
+from gesso.generator import QPS
+from gesso.training.schedule import RateSchedule, level_near
 
 JPEG = get_codec("jpeg")
 
