@@ -16,6 +16,7 @@ from gesso.files import replacing
 from gesso.runtime import Runtime
 
 __all__ = [
+    "DEFAULTS",
     "ModelCard",
     "Role",
     "default_prior",
@@ -194,7 +195,7 @@ def get_model(name: str | None, role: Role) -> ModelCard:
     raise ModelError(
         f"no {role} named {wanted!r}; there are: {listed}, and any folder that holds one. "
         "Third-party ones are known after gesso_hooks.load()"
-        + ("; effort max does without one" if role == "preprocessor" else "")
+        + ("; efforts medium and max do without one" if role == "preprocessor" else "")
     )
 
 

@@ -128,6 +128,19 @@ class PillowCodec:
         """See :class:`Codec`."""
         return interpolate_anchors(self.anchors, quality)
 
+    def surrogate(
+        self, *qualities: float, rounding: Rounding = "straight-through"
+    ) -> Callable[[Tensor], Coded]:
+        """HEVC intra at equal rate indices, for a codec of its kind; see :class:`JpegCodec`."""
+        import torch
+
+        from gesso.surrogates.hevc import code_hevc
+
+        for quality in qualities:
+            check_quality(self, quality)
+        qps = torch.tensor([min(51.0, self.qp(quality)) for quality in qualities])
+        return lambda rgb: code_hevc(rgb, qps, rounding)
+
 
 @dataclass(frozen=True)
 class JpegCodec(PillowCodec):

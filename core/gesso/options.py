@@ -9,6 +9,7 @@ from gesso.errors import InputError
 
 __all__ = [
     "EFFORTS",
+    "EFFORT_STEPS",
     "PRESETS",
     "SAMPLERS",
     "Effort",
@@ -20,8 +21,10 @@ __all__ = [
 
 Preset = Literal["fast", "medium", "slow"]
 PRESETS: tuple[str, ...] = get_args(Preset)
-Effort = Literal["fast", "max"]
+Effort = Literal["fast", "medium", "max"]
 EFFORTS: tuple[str, ...] = get_args(Effort)
+# Of the descent. The first few steps bring most of it.
+EFFORT_STEPS = {"fast": 0, "medium": 4, "max": 30}
 Sampler = Literal["one-step", "ode", "sde", "dps"]
 SAMPLERS: tuple[str, ...] = get_args(Sampler)
 
@@ -45,10 +48,11 @@ class PreprocessOptions:
         strength: in [0, 1]; 0 returns the picture bit for bit.
         guard: keep the result only where a trial encode shows that it helps.
         seed: of the noise field, in [0, 2**64).
-        effort: ``fast`` is one evaluation of a model; ``max`` starts from the model, or from
-            the picture itself where no model is named, and improves this one picture by
-            gradient descent through the codec.
-        steps: of that descent, for each tile of 512 x 512 pixels.
+        effort: ``fast`` is one evaluation of a model; ``medium`` and ``max`` start from the
+            model, or from the picture itself where there is none, and improve this one picture
+            by gradient descent through the codec, in 4 and in 30 steps. None is ``fast`` where
+            there is a model, else ``medium``.
+        steps: another number of steps of that descent.
         seconds: when that descent must end; None gives it all the time that it takes.
     """
 
@@ -56,15 +60,15 @@ class PreprocessOptions:
     strength: float = 1.0
     guard: bool = True
     seed: int = 0
-    effort: Effort = "fast"
-    steps: int = 30
+    effort: Effort | None = None
+    steps: int | None = None
     seconds: float | None = None
 
     def __post_init__(self) -> None:
         _check_unit("strength", self.strength)
-        if self.effort not in EFFORTS:
+        if self.effort not in (None, *EFFORTS):
             raise InputError(f"effort must be one of {', '.join(EFFORTS)}, got {self.effort!r}")
-        if isinstance(self.steps, bool) or not 1 <= self.steps <= 1000:
+        if self.steps is not None and not 1 <= self.steps <= 1000:
             raise InputError(f"steps must be in [1, 1000], got {self.steps!r}")
         if self.seconds is not None and not self.seconds > 0:
             raise InputError(f"seconds must be positive, got {self.seconds!r}")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from gesso.cards import ModelCard, get_model, load, models
+from gesso.cards import DEFAULTS, ModelCard, get_model, load, models
 from gesso.frame import Frame, Picture
-from gesso.options import Effort, PreprocessOptions
+from gesso.options import EFFORT_STEPS, Effort, PreprocessOptions
 from gesso.runtime import Runtime
 from gesso.target import Target
 
-__all__ = ["preprocess", "preprocess_frame"]
+__all__ = ["plan", "preprocess", "preprocess_frame"]
 
 
 def preprocess(
@@ -22,8 +22,8 @@ def preprocess(
     seed: int = 0,
     *,
     model: str | None = None,
-    effort: Effort = "fast",
-    steps: int = 30,
+    effort: Effort | None = None,
+    steps: int | None = None,
     seconds: float | None = None,
     runtime: Runtime | None = None,
 ) -> Picture:
@@ -37,9 +37,10 @@ def preprocess(
         guard: keep the result only where a trial encode shows that it helps.
         seed: in [0, 2**64).
         model: name of a preprocessor; None is the default.
-        effort: ``fast`` is one evaluation of a model; ``max`` improves this one picture by
-            gradient descent through the codec, minutes for each megapixel.
-        steps: of that descent, for each tile of 512 x 512 pixels.
+        effort: ``fast`` is one evaluation of a model; ``medium`` and ``max`` improve this one
+            picture by gradient descent through the codec, in 4 and in 30 steps. None
+            is ``fast`` where there is a model, else ``medium``.
+        steps: another number of steps of that descent.
         seconds: when that descent must end.
         runtime: device, dtype, tiles, progress.
 
@@ -47,9 +48,9 @@ def preprocess(
         The same type, size, mode and dtype; alpha untouched.
 
     Raises:
-        InputError: a codec that effort ``max`` has no gradient for.
+        InputError: a codec that efforts ``medium`` and ``max`` have no gradient for.
         ModelError: no such preprocessor; this version ships none, plug-ins may bring one, and
-            effort ``max`` needs none. Or that lacks the networks that it looks through.
+            the other efforts need none. Or that lacks the networks that it looks through.
     """
     options = PreprocessOptions(model, strength, guard, seed, effort, steps, seconds)
     target = Target(codec, quality)
@@ -69,17 +70,17 @@ def preprocess_frame(
     guard are applied here.
     """
     options, runtime = options or PreprocessOptions(), runtime or Runtime()
-    card = _card(options)
+    card, steps = plan(options)
     if options.strength == 0:
         return frame
     found = frame
     if card is not None:
         model: Any = load(card.name, "preprocessor", runtime)
         found = cast(Frame, model(frame, target, options, runtime))
-    if options.effort == "max":
+    if steps:
         from gesso.optimiser import optimise
 
-        found = optimise(frame, target, options, runtime, found)
+        found = optimise(frame, target, steps, options.seconds, runtime, found)
     if options.strength < 1:
         found = frame.with_rgb(frame.rgb.lerp(found.rgb, options.strength))
     if not options.guard:
@@ -89,8 +90,15 @@ def preprocess_frame(
     return guarded(frame, found, target)
 
 
-def _card(options: PreprocessOptions) -> ModelCard | None:
-    """The model to begin with; effort max does without one where none is there."""
-    if options.effort == "max" and options.model is None and not models("preprocessor"):
-        return None
-    return get_model(options.model, "preprocessor")
+def plan(options: PreprocessOptions) -> tuple[ModelCard | None, int]:
+    """The model to begin with, if any, and the steps of descent after it.
+
+    Raises:
+        ModelError: the model that was named, or that effort ``fast`` needs, is not here.
+    """
+    there = options.model is not None or DEFAULTS["preprocessor"] in models("preprocessor")
+    effort = options.effort or ("fast" if there else "medium")
+    steps = EFFORT_STEPS[effort]
+    if steps and options.steps is not None:
+        steps = options.steps
+    return get_model(options.model, "preprocessor") if there or not steps else None, steps

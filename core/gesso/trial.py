@@ -46,12 +46,16 @@ class Trial:
 
     def code(self, picture: Tensor, quality: float) -> Tried:
         """``picture`` (1, 3, H, W) on [0, 1], in 8 bits, through the real codec."""
-        data = self.codec.encode(_image(picture), quality)
-        bits = 8 * (len(data) - self._overhead(quality))
+        bpp, decoded = self.through(picture, quality)
         with torch.no_grad():
-            decoded = _tensor(self.codec.decode(data)).to(self._source)
-            distance = float(self.distance(decoded))
-        return Tried(bits / (picture.shape[2] * picture.shape[3]), distance)
+            return Tried(bpp, float(self.distance(decoded)))
+
+    def through(self, picture: Tensor, quality: float) -> tuple[float, Tensor]:
+        """Bits per pixel and decode of :meth:`code`."""
+        data = self.codec.encode(_image(picture.detach()), quality)
+        bits = 8 * (len(data) - self._overhead(quality))
+        decoded = _tensor(self.codec.decode(data)).to(self._source)
+        return bits / (picture.shape[2] * picture.shape[3]), decoded
 
     def price(self, quality: float) -> float:
         """What plain coding takes off the distance for one more bit per pixel about there."""

@@ -126,6 +126,22 @@ class StillCodec:
             raise InputError("its end-of-bitstream unit is missing; it was cut short")
         return data, None
 
+    def surrogate(
+        self, *qualities: float, rounding: Rounding = "straight-through"
+    ) -> Callable[[Tensor], Coded]:
+        """HEVC intra at these QPs, one for all pictures or for each; VVC is of its kind.
+
+        See :func:`gesso.surrogates.hevc.code_hevc`.
+        """
+        import torch
+
+        from gesso.surrogates.hevc import code_hevc
+
+        for quality in qualities:
+            check_quality(self, quality)
+        qps = torch.tensor([min(51.0, float(round(quality))) for quality in qualities])
+        return lambda rgb: code_hevc(rgb, qps, rounding)
+
     def qp(self, quality: float) -> float:
         """See :class:`gesso.Codec`: the QP itself.
 
@@ -133,24 +149,6 @@ class StillCodec:
         square error is 17.9, 30.4, 42.6 and 60.2 where VVC's is 19, 32, 44 and 60.
         """
         return float(quality)
-
-
-@dataclass(frozen=True)
-class HevcCodec(StillCodec):
-    """HEVC, which a gradient can be had for."""
-
-    def surrogate(
-        self, *qualities: float, rounding: Rounding = "straight-through"
-    ) -> Callable[[Tensor], Coded]:
-        """See :func:`gesso.surrogates.hevc.code_hevc`; one QP for all pictures, or for each."""
-        import torch
-
-        from gesso.surrogates.hevc import code_hevc
-
-        for quality in qualities:
-            check_quality(self, quality)
-        qps = torch.tensor([float(round(quality)) for quality in qualities])
-        return lambda rgb: code_hevc(rgb, qps, rounding)
 
 
 def _padded(image: Image.Image, smallest: int) -> Image.Image:
@@ -172,7 +170,7 @@ X265 = (
     "qp={qp}:ipratio=1:keyint=1:total-frames=1:aq-mode=0:psy-rd=0:psy-rdoq=0:"
     "info=0:vui-timing-info=0:wpp=0:pools=none:frame-threads=1:log-level=error"
 )
-HEVC = HevcCodec(
+HEVC = StillCodec(
     "hevc",
     ".hevc",
     (51.0, 0.0),

@@ -36,8 +36,8 @@ def encode(
         str | None,
         typer.Option(help="jpeg, webp or avif; told by the suffix of a file, jpeg in a folder."),
     ] = None,
-    effort: o.Effort = o.EffortName.fast,
-    effort_steps: o.EffortSteps = 30,
+    effort: o.Effort = None,
+    effort_steps: o.EffortSteps = None,
     seconds: o.Seconds = None,
     strength: o.Strength = 1.0,
     guard: o.Guard = True,
@@ -67,7 +67,7 @@ def encode(
     pairs = list(zip(sources, places, strict=True))
     results = each(pairs, work, overwrite, None if json else _told)
     if json:
-        told = {"model": options.model, "effort": options.effort, "quality": quality}
+        told = {"model": options.model, "effort": options.effort or "auto", "quality": quality}
         answer_json({**told, "pictures": results})
     if any("error" in result for result in results):
         raise typer.Exit(1)

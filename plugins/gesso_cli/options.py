@@ -16,6 +16,7 @@ from gesso_cli.console import Tick
 
 if TYPE_CHECKING:
     from gesso.cards import Role
+    from gesso.options import Effort as Wish
     from gesso.options import EnhanceOptions, PreprocessOptions
     from gesso.runtime import Runtime
 
@@ -80,6 +81,7 @@ class EffortName(StrEnum):
     """gesso.options.EFFORTS, as choices of an option."""
 
     fast = "fast"
+    medium = "medium"
     max = "max"
 
 
@@ -104,20 +106,23 @@ Tradeoff = Annotated[
     ),
 ]
 Effort = Annotated[
-    EffortName,
+    EffortName | None,
     typer.Option(
-        help="fast is one evaluation of a model; max improves each picture by gradient descent "
-        "through the codec, minutes a megapixel.",
+        help="fast is one evaluation of a model; medium and max improve each picture by gradient "
+        "descent through the codec, in 4 and in 30 steps. If not given, fast where there is a "
+        "model, else medium.",
         rich_help_panel=BEFORE,
     ),
 ]
 EffortSteps = Annotated[
-    int,
-    typer.Option(min=1, max=1000, help="Of --effort max, a tile.", rich_help_panel=BEFORE),
+    int | None,
+    typer.Option(
+        min=1, max=1000, help="Of that descent, instead of the effort's.", rich_help_panel=BEFORE
+    ),
 ]
 Seconds = Annotated[
     float | None,
-    typer.Option(min=0.1, help="When --effort max must end.", rich_help_panel=BEFORE),
+    typer.Option(min=0.1, help="When that descent must end.", rich_help_panel=BEFORE),
 ]
 Strength = Annotated[
     float,
@@ -281,16 +286,17 @@ def preprocess_options(
     strength: float,
     guard: bool,
     seed: int,
-    effort: EffortName,
-    effort_steps: int,
+    effort: EffortName | None,
+    effort_steps: int | None,
     seconds: float | None,
 ) -> PreprocessOptions:
-    """What these options ask for; effort max does without a model, any other names one."""
+    """What these options ask for."""
     from gesso.options import PreprocessOptions
 
-    if model is not None or effort is EffortName.fast:
+    if model is not None:
         model = known_model(model, "preprocessor")
-    return PreprocessOptions(model, strength, guard, seed, effort.value, effort_steps, seconds)
+    wish: Wish | None = effort.value if effort else None
+    return PreprocessOptions(model, strength, guard, seed, wish, effort_steps, seconds)
 
 
 def prepare(model: str | None, role: Role = "prior") -> None:

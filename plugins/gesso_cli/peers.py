@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -46,6 +46,7 @@ def peers(
     ] = None,
     preset: o.PresetOption = o.PresetName.fast,
     tradeoff: o.Tradeoff = 1.0,
+    effort: o.Effort = None,
     model: o.Model = None,
     seed: o.Seed = 0,
     json: JsonFile = None,
@@ -77,7 +78,7 @@ def peers(
     levels = ordered(coder, asked)
     where = cast("Side", side)  # which the library checks
     treat = treatment(side)
-    options, lacking = _options(where, model, preset, tradeoff, seed)
+    options, lacking = _options(where, model, preset, tradeoff, effort, seed)
     if strengths:
         lacking = {"gesso": "it has none of the --strengths"}
     plain, gesso = side_pipelines(coder, where, options, runtime, treat)
@@ -118,21 +119,32 @@ def peers(
 
 
 def _options(
-    side: Side, model: str | None, preset: o.PresetName, tradeoff: float, seed: int
+    side: Side,
+    model: str | None,
+    preset: o.PresetName,
+    tradeoff: float,
+    effort: o.EffortName | None,
+    seed: int,
 ) -> tuple[Options, dict[str, str]]:
     """What gesso is to do, and why it cannot, where there is no model for it."""
-    from gesso.options import EnhanceOptions, PreprocessOptions
+    from gesso.options import EnhanceOptions
 
-    role: Any = "preprocessor" if side == "preprocess" else "prior"
     lacking: dict[str, str] = {}
+    if side == "preprocess":
+        from gesso.preprocessor import plan
+
+        wishes = o.preprocess_options(model, 1.0, True, seed, effort, None, None)
+        try:
+            plan(wishes)
+        except ModelError as error:
+            lacking = {"gesso": str(error)}
+        return wishes, lacking
     try:
-        name: str | None = o.known_model(model, role, preset.value)
+        name: str | None = o.known_model(model, "prior", preset.value)
     except ModelError as error:
         if model is not None:
             raise
         name, lacking = None, {"gesso": str(error)}
-    if side == "preprocess":
-        return PreprocessOptions(name, seed=seed), lacking
     return EnhanceOptions(name, preset.value, tradeoff, seed), lacking
 
 

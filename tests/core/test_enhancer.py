@@ -212,7 +212,7 @@ def test_unknown_models_raise_with_those_there_are() -> None:
 
 def test_without_a_preprocessor_asking_for_one_says_so() -> None:
     with pytest.raises(ModelError, match="no preprocessor"):
-        gesso.preprocess(photo(), "jpeg", 30)
+        gesso.preprocess(photo(), "jpeg", 30, effort="fast")
 
 
 def test_a_frame_is_enhanced_as_its_picture(tiny: ModelCard) -> None:

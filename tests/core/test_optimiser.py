@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -12,11 +13,11 @@ from skimage import data
 from torch import Tensor
 
 import gesso
-from gesso import Frame, InputError, ModelError, PreprocessOptions, Runtime, Target
-from gesso.codec import get_codec
+from gesso import Frame, InputError, ModelError, PreprocessOptions, Runtime, Target, codec
+from gesso.codec import Codec, get_codec, register_codec
 from gesso.evaluation.perceptual import dists_against, lpips_alex_against
 from gesso.evaluation.ssimulacra2 import ssimulacra2
-from gesso.preprocessor import preprocess_frame
+from gesso.preprocessor import plan, preprocess_frame
 from gesso.trial import Trial
 
 PHOTO = np.ascontiguousarray(data.astronaut()[56:120, 190:254])
@@ -28,17 +29,30 @@ def options(**given: Any) -> PreprocessOptions:
     return PreprocessOptions(effort="max", **{"steps": 8, "guard": False, **given})
 
 
+def look(reference: Tensor) -> Any:
+    """LPIPS, DISTS and SSIMULACRA 2."""
+    one, two = lpips_alex_against(reference), dists_against(reference)
+    return lambda decoded: (
+        one(decoded).sum()
+        + two(decoded).sum()
+        + (100 - ssimulacra2(reference, decoded).sum()) / 100
+    )
+
+
+@dataclass(frozen=True)
+class Opaque:
+    """Knows its qualities, and nothing of gradients."""
+
+    name: str = "opaque"
+    extension: str = ".opaque"
+    qualities: tuple[float, float] = (1.0, 100.0)
+
+    def qp(self, quality: float) -> float:
+        return 37.0
+
+
 def cost(source: Tensor, picture: Tensor) -> float:
-    """LPIPS, DISTS and SSIMULACRA 2, and the bits at their price."""
-
-    def look(reference: Tensor) -> Any:
-        one, two = lpips_alex_against(reference), dists_against(reference)
-        return lambda decoded: (
-            one(decoded).sum()
-            + two(decoded).sum()
-            + (100 - ssimulacra2(reference, decoded).sum()) / 100
-        )
-
+    """The distance, and the bits at their price."""
     trial = Trial(source, get_codec("jpeg"), look)
     tried = trial.code(picture, 20)
     return tried.distance + trial.price(20) * tried.bpp
@@ -103,8 +117,33 @@ def test_it_ends_in_time() -> None:
 
 
 def test_a_codec_without_gradient_is_named() -> None:
-    with pytest.raises(InputError, match=r"webp has no gradient for.*one of: .*jpeg"):
-        preprocess_frame(Frame.of(PHOTO), Target("webp", 20), options(), CPU)
+    register_codec(cast(Codec, Opaque()))
+    try:
+        with pytest.raises(InputError, match=r"opaque has no gradient;.*one of: .*jpeg"):
+            preprocess_frame(Frame.of(PHOTO), Target("opaque", 20), options(), CPU)
+    finally:
+        codec._registry.pop("opaque")
+
+
+@pytest.mark.parametrize(("name", "quality"), [("webp", 40), ("avif", 30)])
+def test_others_are_prepared_through_hevc_s_surrogate(name: str, quality: float) -> None:
+    frame = Frame.of(PHOTO)
+    found = preprocess_frame(frame, Target(name, quality), options(steps=4), CPU)
+    trial = Trial(frame.rgb, get_codec(name), look)
+    plain, tried = trial.code(frame.rgb, quality), trial.code(found.rgb, quality)
+    price = trial.price(quality)
+    assert tried.distance + price * tried.bpp < plain.distance + price * plain.bpp
+
+
+def test_a_few_steps_are_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gesso.preprocessor.DEFAULTS", {"preprocessor": "none of this name"})
+    assert plan(PreprocessOptions()) == (None, 4)
+    assert plan(PreprocessOptions(effort="max")) == (None, 30)
+    assert plan(PreprocessOptions(effort="medium", steps=2)) == (None, 2)
+    with pytest.raises(ModelError, match="efforts medium and max do without"):
+        plan(PreprocessOptions(effort="fast"))
+    with pytest.raises(ModelError, match="no preprocessor named 'mine'"):
+        plan(PreprocessOptions(model="mine"))
 
 
 def test_networks_that_are_not_here_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,7 +155,7 @@ def test_networks_that_are_not_here_are_named(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"effort": "most"}, "effort must be one of fast, max"),
+        ({"effort": "most"}, "effort must be one of fast, medium, max"),
         ({"steps": 0}, "steps must be in"),
         ({"seconds": 0}, "seconds must be positive"),
     ],

@@ -191,12 +191,13 @@ def describe(side: Side, options: Options | None, treat: Treat | None = None) ->
         name = options.model or getattr(treat, "__name__", "custom")
         return {**asdict(options), "model": name}
     if isinstance(options, PreprocessOptions):
-        if options.effort == "max" and options.model is None:
-            return asdict(options)
-        card = get_model(options.model, "preprocessor")
-        return {**asdict(options), "model": card.name, "sha256": card.sha256}
-    card = get_model(options.model or default_prior(options.preset), "prior")
-    found = {**asdict(options), "model": card.name, "sha256": card.sha256}
+        from gesso.preprocessor import plan
+
+        card, steps = plan(options)
+        found = {**asdict(options), "steps": steps}
+        return {**found, "model": card.name, "sha256": card.sha256} if card else found
+    prior = get_model(options.model or default_prior(options.preset), "prior")
+    found = {**asdict(options), "model": prior.name, "sha256": prior.sha256}
     if options.posterior_mean and models("estimator"):
         found["estimator_sha256"] = get_model(None, "estimator").sha256
     return found

@@ -146,7 +146,7 @@ def test_a_missing_model_ends_the_evaluation(files: list[Path]) -> None:
     with pytest.raises(ModelError, match="no-such-prior"):
         evaluate(files, JPEG, options=EnhanceOptions(model="no-such-prior"), runtime=CPU)
     with pytest.raises(ModelError, match="no preprocessor"):
-        evaluate(files, JPEG, "preprocess", runtime=CPU)
+        evaluate(files, JPEG, "preprocess", options=PreprocessOptions("nobody"), runtime=CPU)
 
 
 def test_the_cores_own_operation_runs_and_the_report_says_which_weights(

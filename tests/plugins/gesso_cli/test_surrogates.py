@@ -36,8 +36,3 @@ def test_a_document(folder: Path, run: Run) -> None:
     found = json.loads(result.stdout)
     assert found["pictures"] == 3
     assert [row["quality"] for row in found["codecs"]["jpeg"]] == [20, None]
-
-
-def test_a_codec_without_one(folder: Path, run: Run) -> None:
-    result = run("surrogates", folder, "--codec", "webp")
-    assert result.exit_code == 1 and "webp has no surrogate" in result.stderr
