@@ -159,10 +159,14 @@ ZOO_LAMBDAS = (0.0018, 0.0035, 0.0067, 0.013, 0.025, 0.0483, 0.0932, 0.18)
 UNIT_QP = 16.8
 
 
+def zoo_qp(quality: int) -> float:
+    """The rate index of a quality of CompressAI's zoo, by its lambda."""
+    return round(UNIT_QP - 3 * math.log2(ZOO_LAMBDAS[quality - 1]), 1)
+
+
 def _zoo_codec(architecture: str, qualities: int) -> ZooCodec:
     """One with its QPs by its lambdas, as its weights are not here to be measured."""
-    levels = [UNIT_QP - 3 * math.log2(each) for each in ZOO_LAMBDAS[:qualities]]
-    anchors = tuple((index + 1, round(level, 1)) for index, level in enumerate(levels))
+    anchors = tuple((quality, zoo_qp(quality)) for quality in range(1, qualities + 1))
     return ZooCodec(architecture, (1.0, float(qualities)), anchors)
 
 

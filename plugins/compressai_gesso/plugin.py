@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from compressai_gesso.codecs import HYPERPRIOR, ZOO, shipped_cards
+from compressai_gesso.registration import register, unregister
 from gesso.cards import ModelCard
 from gesso.codec import Codec
-from gesso_hooks import hookimpl
+from gesso_hooks import Host, hookimpl
 
 if TYPE_CHECKING:
     import typer
 
-__all__ = ["gesso_codecs", "gesso_commands", "gesso_models"]
+__all__ = ["gesso_codecs", "gesso_commands", "gesso_hosts", "gesso_models"]
 
 
 @hookimpl
@@ -28,8 +29,15 @@ def gesso_models() -> list[ModelCard]:
 
 
 @hookimpl
-def gesso_commands(app: typer.Typer) -> None:
-    """``gesso train hyperprior``."""
-    from compressai_gesso.command import add
+def gesso_hosts() -> list[Host]:
+    """CompressAI's zoo."""
+    return [Host("compressai", register, unregister, needs="compressai", extra="compressai")]
 
-    add(app)
+
+@hookimpl
+def gesso_commands(app: typer.Typer) -> None:
+    """``gesso train hyperprior`` and ``gesso compressai``."""
+    from compressai_gesso import command, programs
+
+    command.add(app)
+    programs.add(app)

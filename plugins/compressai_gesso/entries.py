@@ -1,0 +1,188 @@
+"""The functions that the zoo calls: a name and a quality to a model.
+
+``quality`` is 1 to 8, as in CompressAI's zoo. For its networks it is CompressAI's own. For
+ordinary codecs it is the quality with the rate index nearest to that of the zoo's networks:
+
+    level   1   2   3   4   5   6   7   8
+    jpeg   10  16  24  36  55  73  82  89   quality
+    webp    1   4  12  24  40  64  77  85   quality
+    avif    8  18  26  35  44  52  61  71   quality
+    hevc   44  41  38  36  33  30  27  24   QP
+    vvc    44  41  38  36  33  30  27  24   QP
+
+``gesso-hyperprior`` is the small network that ships, of qualities 1 to 3.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Container
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gesso_hooks
+from compressai_gesso.architectures import FILES, NETWORKS, PREFIX, class_of
+from compressai_gesso.asking import KEYWORDS, ambient
+from compressai_gesso.checkpoints import find_checkpoint, read_network
+from compressai_gesso.codecs import HYPERPRIOR, WEIGHTS, ZOO_LAMBDAS, zoo_qp
+from compressai_gesso.library import library
+from gesso.cards import ModelCard
+from gesso.codec import get_codec
+from gesso.errors import InputError, ModelError
+
+__all__ = ["entries", "quality_of_level"]
+
+LEVELS = range(1, len(ZOO_LAMBDAS) + 1)
+METRICS = ("mse", "ms-ssim")
+# CompressAI's function of that name gives this network; so do its weights.
+SAME = {"bmshj2018-factorized-relu": "bmshj2018-factorized"}
+VARIABLE = "-vbr"
+
+
+def entries(models: Container[str]) -> dict[str, Callable[..., Any]]:
+    """The functions by name, as far as CompressAI has their base."""
+    made: dict[str, Callable[..., Any]] = {PREFIX + "hyperprior": partial(_small)}
+    for name in NETWORKS:
+        if name != "hyperprior" and name in models:
+            made[PREFIX + name] = partial(_network, name)
+    for name in FILES:
+        made[PREFIX + name] = partial(_file, name)
+    for name, function in made.items():
+        function.__name__ = name
+        function.__doc__ = f"The model {name}; see compressai_gesso.entries."
+    return made
+
+
+def quality_of_level(codec: str, level: int) -> int:
+    """The codec's own quality, a whole number, for a quality of the zoo's, 1 to 8.
+
+    Raises:
+        InputError: no such codec or level.
+    """
+    gesso_hooks.load()
+    _check_level(level, LEVELS)
+    known, aim = get_codec(codec), zoo_qp(level)
+    low, high = sorted(known.qualities)
+    return min(
+        range(math.ceil(low), math.floor(high) + 1), key=lambda each: abs(known.qp(each) - aim)
+    )
+
+
+def _file(
+    codec: str,
+    quality: int,
+    metric: str = "mse",
+    pretrained: bool = False,
+    progress: bool = True,
+    **sides: Any,
+) -> Any:
+    """``pretrained`` and ``progress`` are what every model of the zoo has; nothing is loaded."""
+    _check_metric(metric, ("mse",), PREFIX + codec)
+    _check_keywords(sides, PREFIX + codec)
+    return class_of(codec)(quality_of_level(codec, quality), **{**ambient(), **sides})
+
+
+def _small(
+    quality: int,
+    metric: str = "mse",
+    pretrained: bool = False,
+    progress: bool = True,
+    *,
+    checkpoint: str | Path | None = None,
+    **sides: Any,
+) -> Any:
+    """``checkpoint`` is a file, or a folder that `gesso train hyperprior` wrote."""
+    name = PREFIX + "hyperprior"
+    _check_metric(metric, ("mse",), name)
+    _check_level(quality, range(1, 1 + int(HYPERPRIOR.qualities[1])))
+    _check_keywords(sides, name)
+    from compressai_gesso.networks import load_hyperprior, new_hyperprior, widths_of
+
+    folder = WEIGHTS / f"hyperprior-{quality}"
+    if checkpoint is not None and Path(checkpoint).is_dir():
+        base = load_hyperprior(ModelCard.read(checkpoint))
+    elif checkpoint is not None:
+        base, _ = read_network(Path(checkpoint), "hyperprior")
+    elif pretrained:
+        base = load_hyperprior(ModelCard.read(folder))
+    else:
+        base = new_hyperprior(*widths_of(folder))
+    genuine = pretrained and checkpoint is None
+    keywords = {"quality": quality, "genuine": genuine, **ambient(), **sides}
+    return class_of("hyperprior").of(base.requires_grad_(True).train(), **keywords)
+
+
+def _network(
+    architecture: str,
+    quality: int = 0,
+    metric: str = "mse",
+    pretrained: bool = False,
+    progress: bool = True,
+    *,
+    checkpoint: str | Path | None = None,
+    download: bool = False,
+    **keywords: Any,
+) -> Any:
+    """A network of CompressAI's between gesso.
+
+    Args:
+        architecture: its name in CompressAI.
+        quality, metric, pretrained, progress: as of the zoo. Pretrained weights are looked for
+            as :func:`compressai_gesso.checkpoints.find_checkpoint` says.
+        checkpoint: a file with weights, in place of the pretrained ones.
+        download: let CompressAI fetch the pretrained weights.
+        keywords: of :class:`compressai_gesso.Sandwich`; all others are the base model's.
+    """
+    _check_metric(metric, METRICS, PREFIX + architecture)
+    variable = architecture.endswith(VARIABLE)
+    if not variable:
+        best = int(_qualities(NETWORKS[architecture])[1])
+        _check_level(quality, range(1, best + 1))
+    sides = {k: keywords.pop(k) for k in (*KEYWORDS, "target") if k in keywords}
+    # A network of variable rate has its quality from how it is called.
+    level = None if variable else quality
+    kind, genuine = class_of(architecture), False
+    if checkpoint is not None or pretrained:
+        _check_keywords(keywords, f"{PREFIX}{architecture} with weights")
+    if checkpoint is not None:
+        base, _ = read_network(Path(checkpoint), architecture)
+    elif pretrained and not download:
+        known = SAME.get(architecture, architecture)
+        base, _ = read_network(find_checkpoint(known, quality, metric=metric), known)
+        genuine = metric == "mse" and known == NETWORKS[architecture]
+    elif architecture in library("zoo").image_models:
+        function = library("zoo").image_models[architecture]
+        base = function(quality, metric, pretrained, progress, **keywords)
+    elif pretrained:
+        raise ModelError(
+            f"CompressAI has no pretrained weights of {architecture!r}; pass checkpoint="
+        )
+    else:
+        base = library("registry").MODELS[architecture](**keywords)
+    return kind.of(base, **{"quality": level, "genuine": genuine, **ambient(), **sides})
+
+
+def _qualities(codec: str) -> tuple[float, float]:
+    """(worst, best) of a registered codec."""
+    gesso_hooks.load()
+    return get_codec(codec).qualities
+
+
+def _check_level(quality: object, levels: range) -> None:
+    if isinstance(quality, bool) or not isinstance(quality, int) or quality not in levels:
+        raise InputError(
+            f"quality must be a whole number from {levels[0]} to {levels[-1]}, got {quality!r}"
+        )
+
+
+def _check_metric(metric: str, metrics: tuple[str, ...], name: str) -> None:
+    if metric not in metrics:
+        raise InputError(f"{name} has the metric {' or '.join(metrics)}, got {metric!r}")
+
+
+def _check_keywords(sides: dict[str, Any], name: str) -> None:
+    if odd := set(sides) - set(KEYWORDS):
+        raise InputError(
+            f"{name} takes no {', '.join(sorted(odd))}; there are {', '.join(KEYWORDS)}"
+        )
