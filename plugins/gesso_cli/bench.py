@@ -1,4 +1,4 @@
-"""`gesso bench`: memory and time over the size of the picture, in honest processes; speed."""
+"""`gesso bench`: memory and time by the size of the picture, in honest processes, and more."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import typer
 from gesso.errors import GessoError, InputError
 from gesso_cli import options as o
 from gesso_cli.console import answer, answer_json, bar
+from gesso_cli.hosts import hosts
 from gesso_cli.speed import speed
 
 __all__ = ["add", "bench"]
@@ -21,10 +22,11 @@ MB = 1e6
 
 
 def add(app: typer.Typer) -> None:
-    """Add the command to ``app``, with ``speed`` below it."""
+    """Add the command to ``app``, with ``speed`` and ``hosts`` below it."""
     group = typer.Typer()
     group.callback(invoke_without_command=True)(bench)
     group.command()(speed)
+    group.command()(hosts)
     app.add_typer(group, name="bench")
 
 

@@ -15,9 +15,9 @@ from typing import IO, TYPE_CHECKING, Any
 from PIL import Image, ImageFile
 
 from gesso.errors import InputError
+from gesso.rate import bits_per_pixel, target_of_rate
 from gesso.target import Target
 from pillow_gesso.filtering import Enhance
-from pillow_gesso.rate import bits_per_pixel
 from pillow_gesso.treatment import treatable
 from pillow_gesso.wishes import ambient_enhance
 
@@ -157,12 +157,7 @@ class _Enhanced(ImageFile.ImageFile):
             if wish.rate is None:
                 target = Target.of_jpeg_tables(self.__dict__["quantization"])
                 return replace(target, jpeg=self._gesso_jpeg)
-            from gesso.cards import get_model
-            from gesso.noise import quality_of_rate
-
-            codec = str(self.format).lower()
-            table = get_model(None, "prior").settings["noise"]
-            return Target(codec, quality_of_rate(table, codec, wish.rate))
+            return target_of_rate(str(self.format).lower(), wish.rate)
         except InputError:
             if wish.enhance.needs_target:
                 raise

@@ -11,11 +11,11 @@ from typing import IO, TYPE_CHECKING, Any, Concatenate
 from PIL import Image
 
 import gesso_hooks
+from gesso.destination import CODECS, target_of_save
 from gesso.errors import InputError
 from gesso.files import replacing
 from gesso.options import PreprocessOptions
 from pillow_gesso.clone import clone
-from pillow_gesso.destination import CODECS, target_of_save
 from pillow_gesso.treatment import treatable, treated
 from pillow_gesso.wishes import ambient_preprocess, as_preprocess, suspended
 

@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from typer.testing import Result
+
+import gesso_hooks
 
 Run = Callable[..., Result]
 
@@ -104,3 +107,36 @@ def test_the_work_of_a_network_is_counted(run: Run, tiny: Path) -> None:
     layers = 2 * total / 64**2 / 1e3
     # beside these layers, only the products of attention in windows of 4 x 4
     assert layers <= medium["gflop_per_megapixel"] <= 1.1 * layers
+
+
+def test_hosts_give_the_core_s_pixels_and_their_time_over_the_core_s(
+    run: Run, tmp_path: Path
+) -> None:
+    path = tmp_path / "photo.png"
+    Image.effect_noise((96, 64), 60).save(path)
+    result = run("bench", "hosts", path, "--repeats", 1, "--json")
+    assert result.exit_code == 0, result.stderr
+    document = json.loads(result.stdout)
+    rows = {row["host"]: row for row in document["hosts"]}
+    assert (list(rows), document["skipped"]) == (["core", "pillow", "imageio"], [])
+    assert document["megapixels"] == 96 * 64 / 1e6
+    for row in rows.values():
+        assert row["same_pixels"]
+        assert row["ratio"] == row["seconds"] / rows["core"]["seconds"]
+    assert "ENHANCED-JPEG" not in Image.OPEN
+    heading, core, *_ = run("bench", "hosts", path, "--repeats", 1).stdout.splitlines()
+    assert heading.split()[:3] == ["host", "seconds", "ratio"]
+    assert core.split()[0] == "core" and core.split()[2:] == ["1.000", "yes"]
+
+
+def test_hosts_names_what_is_no_picture_and_skips_what_is_not_there(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "photo.txt"
+    path.write_text("no picture")
+    result = run("bench", "hosts", path)
+    assert result.exit_code == 1 and f"cannot read {path}" in result.stderr
+    Image.new("RGB", (64, 64)).save(tmp_path / "photo.png")
+    monkeypatch.setattr(gesso_hooks, "hosts", dict)
+    result = run("bench", "hosts", tmp_path / "photo.png", "--repeats", 1, "--json")
+    assert json.loads(result.stdout)["skipped"] == ["pillow", "imageio"]

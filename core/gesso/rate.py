@@ -1,4 +1,4 @@
-"""Bits per coded pixel of a WebP or AVIF file, for those that do not state their quality."""
+"""Bits per coded pixel of a WebP, AVIF or HEIC file, for those that do not state their quality."""
 
 from __future__ import annotations
 
@@ -9,7 +9,29 @@ from typing import IO
 
 from PIL import ImageFile
 
-__all__ = ["bits_per_pixel"]
+from gesso.errors import InputError
+from gesso.target import Target
+
+__all__ = ["bits_per_pixel", "target_of_rate"]
+
+
+def target_of_rate(codec: str, rate: float) -> Target:
+    """The target that a file which does not state its quality is taken for.
+
+    Args:
+        codec: what coded it.
+        rate: its bits per coded pixel, finite; see :func:`bits_per_pixel`.
+
+    Raises:
+        InputError: the rates of this codec were never measured, or it is lossless.
+    """
+    from gesso.cards import get_model
+    from gesso.noise import quality_of_rate
+
+    if math.isinf(rate):
+        raise InputError(f"a lossless {codec} file has lost nothing that could be told")
+    table = get_model(None, "prior").settings["noise"]
+    return Target(codec, quality_of_rate(table, codec, rate))
 
 
 def bits_per_pixel(image: ImageFile.ImageFile, stream: IO[bytes]) -> float:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from PIL import Image
 
-from pillow_gesso.rate import bits_per_pixel
+from gesso.rate import bits_per_pixel
 
 Photo = Callable[..., Image.Image]
 Encoded = Callable[..., bytes]

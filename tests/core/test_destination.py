@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 from PIL.JpegPresets import presets
 
+from gesso.destination import CODECS, target_of_save
 from gesso.errors import InputError
 from gesso.target import Target
-from pillow_gesso.destination import CODECS, target_of_save
 
 Photo = Callable[..., Image.Image]
 Encoded = Callable[..., bytes]
