@@ -32,6 +32,8 @@ ROUTINE = [
     f"tests/test_{name}.py" for name in ("core", "config", "format", "legacy_plugin_wrapper", "v2")
 ]
 WHOLE = [*ROUTINE, *(f"tests/test_{name}.py" for name in ("pillow", "pyav", "meta"))]
+# That no plug-in named so writes MP3; with PyAV behind it, gesso opens whatever that does.
+WIDER = "tests.test_pillow::test_incomatible_write_format"
 Outcomes = dict[str, str]
 whole = pytest.mark.skipif(
     not os.environ.get("GESSO_WHOLE_SUITE"), reason="takes minutes: set GESSO_WHOLE_SUITE=1"
@@ -115,7 +117,7 @@ def check(suite: Path, stock: dict[str, Outcomes], paths: list[str], role: str) 
     different = {
         name: (expected.get(name), outcomes.get(name))
         for name in expected.keys() | outcomes.keys()
-        if expected.get(name) != outcomes.get(name)
+        if expected.get(name) != outcomes.get(name) and (role, name) != ("pillow", WIDER)
     }
     assert not different
     assert Counter(expected.values())["passed"] > 50
