@@ -28,6 +28,12 @@ def tiny_network(seed: int = 0, **config: object) -> WindowUNet:
     return network
 
 
+@pytest.fixture(autouse=True)
+def registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test registers, by name or as a folder, is forgotten after it."""
+    monkeypatch.setattr(cards, "_registry", dict(cards._registry))
+
+
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A diffusers model folder with its card."""

@@ -117,6 +117,10 @@ def test_it_trains_a_preprocessor(x: Tensor) -> None:
     # The rate it is trained on is that of the real file.
     real = 8 * len(net.eval().compress(x)["strings"][0][0]) / (75 * 93)
     assert bits[-1] == pytest.approx(real, rel=0.1)
+
+
+def test_a_codec_without_gradient_is_named(x: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("gesso.codec.PillowCodec.surrogate")
     with pytest.raises(InputError, match=r"webp has no gradient.*gesso-jpeg or gesso-hevc"):
         FileModel("webp", 20).train()(x)
 
