@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 from ffmpeg_gesso.stills import STILLS
 from gesso.codec import Codec
-from gesso_hooks import hookimpl
+from gesso_hooks import Host, hookimpl
 
 if TYPE_CHECKING:
+    import typer
+
     from gesso.evaluation.pipeline import Peer
 
-__all__ = ["gesso_codecs", "gesso_peers"]
+__all__ = ["gesso_codecs", "gesso_commands", "gesso_hosts", "gesso_peers"]
 
 
 @hookimpl
@@ -26,3 +28,29 @@ def gesso_peers() -> list[Peer]:
     from ffmpeg_gesso.peers import PEERS
 
     return list(PEERS)
+
+
+@hookimpl
+def gesso_commands(app: typer.Typer) -> None:
+    """``gesso ffmpeg`` and ``gesso bench ffmpeg``."""
+    from ffmpeg_gesso.command import add
+
+    add(app)
+
+
+@hookimpl
+def gesso_hosts() -> list[Host]:
+    """ffmpeg-python."""
+    return [Host("ffmpeg", _register, _unregister, needs="ffmpeg", extra="ffmpeg")]
+
+
+def _register() -> None:
+    from ffmpeg_gesso.library import register
+
+    register()
+
+
+def _unregister() -> None:
+    from ffmpeg_gesso.library import unregister
+
+    unregister()
