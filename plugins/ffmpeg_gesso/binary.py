@@ -33,15 +33,21 @@ def pass_through(path: str) -> tuple[str, tuple[str, ...]]:
 
 
 @cache
-def _kinds(path: str) -> dict[str, str]:
+def _pads(path: str) -> dict[str, tuple[str, str]]:
+    """The pads of every filter, as ffmpeg lists them: ``("VV", "V")``."""
     text = run([path, "-hide_banner", "-filters"]).decode("utf-8", "replace")
     return {
-        found[1]: found[3] if found[3] != "N" else found[2]
+        found[1]: (found[2], found[3])
         for line in text.splitlines()
-        if (found := re.match(r"\s\S+\s+(\S+)\s+([AVN|]*)->([AVN|])", line))
+        if (found := re.match(r"\s\S+\s+(\S+)\s+([AVN|]+)->([AVN|]+)", line))
     }
 
 
-def filter_kinds(path: str) -> Callable[[str], str]:
-    """Of a filter's name, the kind of its outputs: ``A`` audio, ``V`` video, else mixed."""
-    return lambda name: _kinds(path).get(name, "V")[:1]
+def filter_kinds(path: str) -> tuple[Callable[[str], str], Callable[[str], bool]]:
+    """Of a filter's name: the kind of its outputs (``A`` audio, ``V`` video); is it a source?"""
+
+    def kind(name: str) -> str:
+        inputs, outputs = _pads(path).get(name, ("V", "V"))
+        return (inputs if outputs[0] == "N" else outputs)[0]
+
+    return kind, lambda name: _pads(path).get(name, ("V", "V"))[0] == "|"

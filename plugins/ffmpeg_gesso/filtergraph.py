@@ -120,13 +120,12 @@ def unescape(text: str) -> str:
 
 def escape(text: str, special: str = ENDS) -> str:
     """Text so spelt that :func:`unescape` gives it back and nothing in it ends a token."""
-    protected = "".join(f"\\{c}" if c in special + "\\'" else c for c in text)
-    for strip, place in ((str.lstrip, 0), (str.rstrip, -1)):
-        # space is cut off at the ends only, and not where it is protected
-        if strip(protected, SPACE) != protected:
-            at = 0 if place == 0 else len(protected) - 1
-            protected = protected[:at] + "\\" + protected[at:]
-    return protected
+    last = len(text) - 1
+    return "".join(
+        # space is cut off at the ends only
+        f"\\{sign}" if sign in special + "\\'" or (sign in SPACE and place in (0, last)) else sign
+        for place, sign in enumerate(text)
+    )
 
 
 def pairs(arguments: str) -> list[tuple[str, str]]:

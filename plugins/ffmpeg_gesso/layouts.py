@@ -16,7 +16,7 @@ class Layout:
     Attributes:
         name: ffmpeg's.
         code: four characters that name it in a file.
-        family: ``yuv``, ``gray`` or ``gbr``.
+        family: ``yuv``, ``gray``, ``gbr``, or ``rgb`` and ``bgr`` of one plane.
         depth: bits of a sample.
         across: log2 of the luma samples per chroma sample in a row.
         down: the same in a column.
@@ -32,9 +32,11 @@ class Layout:
     alpha: bool = False
 
     def planes(self, width: int, height: int) -> list[tuple[int, int]]:
-        """(height, width) of each plane."""
+        """(height, samples of a row) of each plane."""
         chroma = -(-height >> self.down), -(-width >> self.across)
         whole = (height, width)
+        if self.family in ("rgb", "bgr"):
+            return [(height, width * (3 + self.alpha))]
         colour = {"gray": [whole], "gbr": [whole] * 3, "yuv": [whole, chroma, chroma]}
         return colour[self.family] + [whole] * self.alpha
 
@@ -59,6 +61,12 @@ def _layouts() -> list[Layout]:
             code = b"Y800" if depth == 8 else b"Y1\0" + bytes([depth])
             found.append(Layout(f"gray{tail}", code, "gray", depth))
         found.append(Layout(f"gbrp{tail}", b"G3\0" + bytes([depth]), "gbr", depth))
+    found += [
+        Layout("rgb24", b"RGB\x18", "rgb", 8),
+        Layout("bgr24", b"BGR\x18", "bgr", 8),
+        Layout("rgba", b"RGBA", "rgb", 8, alpha=True),
+        Layout("bgra", b"BGRA", "bgr", 8, alpha=True),
+    ]
     return found
 
 

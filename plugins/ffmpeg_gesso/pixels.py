@@ -32,6 +32,7 @@ MATRICES = {
     9: (0.2627, 0.0593),
 }
 UNSPECIFIED, IDENTITY = 2, 0
+RGB = ("gbr", "rgb", "bgr")
 HIGH = 720  # lines from which pictures that do not say are taken for BT.709
 
 
@@ -74,19 +75,24 @@ class Raw:
         planes = self._planes(picture)
         out = np.empty(self.size, np.uint8)
         written = self._planes(out)
+        if self.layout.alpha:
+            written[-1][...] = planes[-1]
         for plane, target, delta in zip(
             planes, written, self._deltas(change.float().cpu()), strict=False
         ):
             top = (1 << self.layout.depth) - 1
             values = torch.from_numpy(plane.astype(np.float32)) + delta
             target[...] = values.round_().clamp_(0, top).numpy()
-        if self.layout.alpha:
-            written[-1][...] = planes[-1]
         return out
 
     def _planes(self, picture: Any) -> list[NDArray[Any]]:
         kind = np.dtype("<u2") if self.layout.depth > 8 else np.dtype(np.uint8)
         samples: NDArray[Any] = np.frombuffer(picture, kind)
+        if self.layout.family in ("rgb", "bgr"):
+            bands = samples.reshape(self.height, self.width, -1)
+            order = (1, 2, 0, 3) if self.layout.family == "rgb" else (1, 0, 2, 3)
+            # as planes of GBR lie
+            return [bands[..., band] for band in order[: bands.shape[-1]]]
         planes, at = [], 0
         for height, width in self.layout.planes(self.width, self.height):
             planes.append(samples[at : at + height * width].reshape(height, width))
@@ -96,7 +102,7 @@ class Raw:
     def _scales(self) -> tuple[float, float, float]:
         """Black, and the steps from black to white and across chroma."""
         unit = 1 << self.layout.depth - 8
-        if self.full or self.layout.family == "gbr":
+        if self.full or self.layout.family in RGB:
             top = float((1 << self.layout.depth) - 1)
             return 0.0, top, top
         return 16.0 * unit, 219.0 * unit, 224.0 * unit
@@ -117,7 +123,7 @@ class Raw:
         y = (parts[0] - black) / luma
         if self.layout.family == "gray":
             return y.expand(-1, 3, -1, -1)
-        if self.layout.family == "gbr":
+        if self.layout.family in RGB:
             return torch.cat([parts[2], parts[0], parts[1]], 1) / luma
         middle = float(1 << self.layout.depth - 1)
         cb, cr = (self._up((part - middle) / chroma) for part in parts[1:3])
@@ -129,7 +135,7 @@ class Raw:
         """The change of each plane in its own steps."""
         _, luma, chroma = self._scales()
         red, green, blue = change
-        if self.layout.family == "gbr":
+        if self.layout.family in RGB:
             return [each * luma for each in (green, blue, red)]
         kr, kb = self._weights()
         y = kr * red + (1 - kr - kb) * green + kb * blue
@@ -151,7 +157,7 @@ class Raw:
     def _down(self, plane: Tensor) -> Tensor:
         plane = plane[None, None]
         if self.layout.across:
-            left = functional.pad(plane, (1, 2), mode="replicate")
+            left = functional.pad(plane, (1, 2, 0, 0), mode="replicate")
             plane = (left[..., :-2] + 2 * left[..., 1:-1] + left[..., 2:])[..., ::2] / 4
             plane = plane[..., : -(-self.width >> 1)]
         if self.layout.down:

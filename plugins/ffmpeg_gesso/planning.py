@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 
 from ffmpeg_gesso.arguments import Group, Word, flatten, groups, inline_scripts, option, parse
 from ffmpeg_gesso.binary import filter_kinds, pass_through
+from ffmpeg_gesso.feeds import Command, Feed, Pipes, Plan
 from ffmpeg_gesso.filtergraph import Filter, Graph
 from ffmpeg_gesso.filtergraph import parse as parse_graph
 from ffmpeg_gesso.layouts import FORMATS
@@ -16,7 +16,7 @@ from ffmpeg_gesso.splitting import NODE, Node, Split, split
 from ffmpeg_gesso.wishes import Coding, Wish, coding_of, wish_of
 from gesso.errors import InputError
 
-__all__ = ["Command", "Feed", "Opened", "Plan", "plan"]
+__all__ = ["plan"]
 
 COMPLEX = ("filter_complex", "lavfi")
 SIMPLE = ("vf", "filter")
@@ -29,88 +29,20 @@ _SHARED = (
     "noauto_conversion_filters"
 )
 SHARED = frozenset(_SHARED.split())
-SCALER = ("sws_flags", "sws_dither")
-QUIET = ("-hide_banner", "-nostdin", "-nostats", "-loglevel", "warning")
-RAW = ("-c:v", "rawvideo", "-avoid_negative_ts", "disabled", "-f", "nut", "pipe:1")
-TRACK = ("-c:v", "ffv1", "-frames:v", "1", "-flush_packets", "1", "-f", "matroska")
-# Nothing of a pipe is skipped, turned or shifted; one frame says all there is to know.
-PIPE = (
-    *("-f", "matroska", "-noautorotate", "-seek_timestamp", "1"),
-    *("-probesize", "32", "-analyzeduration", "0", "-fpsprobesize", "0"),
+QUIET = ("-hide_banner", "-nostdin", "-nostats", "-loglevel")
+QUIETER = ("quiet", "panic", "fatal", "error")
+RAW = ("-c:v", "rawvideo", "-avoid_negative_ts", "disabled")
+PIXELS = ("-avioflags", "direct", "-f", "nut", "pipe:1")  # one copy less
+# Time base, aspect, timestamps and durations as text; NUT changes the first, drops the last.
+TIMES = ("-flush_packets", "1", "-f", "framecrc")
+CORNER = "crop=w='min(2,iw)':h='min(2,ih)':x=0:y=0"
+# Matroska takes any raw format, and is silent, where the tag is one that it knows.
+TRACK = (
+    *("-frames:v", "1", "-tag:v", "I420", "-allow_raw_vfw", "1"),
+    *("-flush_packets", "1", "-f", "matroska"),
 )
-
-
-@dataclass(frozen=True)
-class Opened:
-    """A pipe of treated frames, ready to be read.
-
-    Attributes:
-        descriptor: to read from.
-        base: time base of the frames before it was made nanoseconds.
-        aspect: sample aspect ratio, as ``setsar`` takes it.
-        shift: seconds that were added to every timestamp.
-    """
-
-    descriptor: int
-    base: Fraction
-    aspect: str
-    shift: int
-
-    @property
-    def head(self) -> str:
-        """Filters that give the frames what a pipe cannot carry."""
-        return f"settb={self.base},setsar={self.aspect}"
-
-    @property
-    def input(self) -> list[str]:
-        """The options that open it."""
-        offset = ["-itsoffset", str(-self.shift)] if self.shift else []
-        return [*PIPE, *offset, "-i", f"pipe:{self.descriptor}"]
-
-
-Pipes = Mapping["Feed", Opened]
-
-
-@dataclass(frozen=True, eq=False)
-class Command:
-    """A process of ffmpeg's.
-
-    Attributes:
-        feeds: the pipes that it reads.
-        arguments: the command line, once these are open and, for a process that ends in a
-            pipe, given the descriptor for the description of its track.
-    """
-
-    feeds: Sequence[Feed]
-    arguments: Callable[[Pipes, int], list[str]]
-
-
-@dataclass(frozen=True, eq=False)
-class Feed:
-    """Frames that go through a gesso node.
-
-    Attributes:
-        source: gives them.
-        wish: what is done to them.
-    """
-
-    source: Command
-    wish: Wish
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is to be run.
-
-    Attributes:
-        binary: ffmpeg.
-        final: the user's command, its nodes replaced by pipes; without a node, as it is.
-        outputs: the URLs that it writes.
-    """
-
-    binary: str
-    final: Command
-    outputs: tuple[str, ...]
+# Streams that the user's command reads count for where time begins and where -ss leads to.
+ALONG = ("-c", "copy", "-frames:v", "1", "-frames:a", "1", "-frames:s", "1", "-frames:d", "1")
 
 
 def plan(arguments: Sequence[str], binary: str) -> Plan:
@@ -122,7 +54,7 @@ def plan(arguments: Sequence[str], binary: str) -> Plan:
     """
     words = parse(arguments)
     if not any(NODE in (word.value or "") or _is_script(word) for word in words):
-        return Plan(binary, Command((), lambda pipes, track: [binary, *arguments]), ())
+        return Plan(binary, Command((), lambda pipes, notes: [binary, *arguments]), ())
     return _Planner(inline_scripts(words), binary).plan()
 
 
@@ -149,18 +81,21 @@ class _Planner:
         everything = groups(words)
         self.inputs = [group for group in everything if group.kind == "input"]
         self.outputs = [group for group in everything if group.kind == "output"]
-        self.kinds = filter_kinds(binary)
+        self.kinds, self.is_source = filter_kinds(binary)
         self.last_filter, self.timing = pass_through(binary)
         self.feeds: list[Feed] = []
         self.splits: dict[int, tuple[Split, dict[Node, Feed]]] = {}
         self.edits: dict[int, _Edit] = {}
+        self.used: dict[tuple[int, int], str] = {}
+        self.fed: set[tuple[int, int]] = set()
+        self.unlabelled = False
 
     def plan(self) -> Plan:
         urls = tuple(group.url for group in self.outputs)
         graphs = self._graphs()
         if not any(graph.named(NODE) for graph in graphs.values()):
             words = self.words
-            whole = Command((), lambda pipes, track: [self.binary, *flatten(words)])
+            whole = Command((), lambda pipes, notes: [self.binary, *flatten(words)])
             return Plan(self.binary, whole, urls)
         for group in self.inputs:
             if group.url in ONCE:
@@ -169,9 +104,13 @@ class _Planner:
                     "save it to a file first"
                 )
         simple = [group for group in self.outputs if self._simple(group)]
-        chosen: dict[int, list[Stream]] = {}
-        if simple or any(not _has(group, "map") for group in self.outputs):
-            chosen = select(self.binary, self.words)
+        chosen, self.used, self.fed = select(self.binary, self.words)
+        self.unlabelled = any(
+            not chain[0].inputs and not self.is_source(chain[0].name)
+            for place, graph in graphs.items()
+            if self.words[place].key in COMPLEX
+            for chain in graph.chains
+        )
         for place, graph in graphs.items():
             if self.words[place].key in COMPLEX and graph.named(NODE):
                 self._split(place, graph, self._coding(None, chosen))
@@ -213,23 +152,40 @@ class _Planner:
 
     def _complex(self, parts: Split, node: Node, wishes: Mapping[Node, Wish]) -> Feed:
         """The feed of a node of a complex graph; what it needs itself is made for it alone."""
-        labels = ("[gesso_end]", "[gesso_track]")
-        end = f"{self._tail()},split{''.join(labels)}"
+        end = f"{self._tail()},split=3[gesso_end][gesso_all][gesso_track]"
         graph, needed = parts.before(node, end, self.kinds)
         made = {each: self._complex(parts, each, wishes) for each in needed}
-        common = [*QUIET, *self._shared(), *flatten(self._words(self.inputs))]
+        begin = [*self._quiet(), *self._shared(), *flatten(self._words(self.inputs))]
 
-        def arguments(pipes: Pipes, track: int) -> list[str]:
-            heads = self._heads(made, pipes, len(self.inputs))
+        def arguments(pipes: Pipes, notes: tuple[int, int]) -> list[str]:
+            heads = {
+                each: f"[{len(self.inputs) + place}:v]{pipes[feed].head}"
+                for place, (each, feed) in enumerate(made.items())
+            }
             text = str(replace(graph, chains=(*_chains(heads), *graph.chains)))
             opened = [word for feed in made.values() for word in pipes[feed].input]
-            return [
-                *(self.binary, *common, *opened, "-filter_complex", text),
-                *("-map", labels[0], *self.timing, *RAW),
-                *("-map", labels[1], *TRACK, f"pipe:{track}"),
-            ]
+            ends = self._ends(f"{text};[gesso_all]{CORNER}[gesso_times]", notes[1])
+            track = ["-map", "[gesso_track]", *RAW, *TRACK, f"pipe:{notes[0]}"]
+            return [self.binary, *begin, *opened, *ends, *track, *self._along(None)]
 
         return Feed(Command(list(made.values()), arguments), wishes[node])
+
+    def _ends(self, graph: str, times: int) -> list[str]:
+        """The graph, and the outputs for samples and times."""
+        return [
+            *("-filter_complex", graph, "-map", "[gesso_end]", *self.timing, *RAW, *PIXELS),
+            *("-map", "[gesso_times]", *self.timing, *RAW, *TIMES, f"pipe:{times}"),
+        ]
+
+    def _along(self, number: int | None, video: bool = False) -> list[str]:
+        """An output that lets streams count which are not used else; of one input, or of all."""
+        maps: list[str] = []
+        for (i, k), kind in self.used.items():
+            if (i, k) in self.fed and self.unlabelled:
+                continue  # ffmpeg gives a pad without label none that is mapped
+            if number in (None, i) and (kind == "Video" or not video):
+                maps += ["-map", f"{0 if number is not None else i}:{k}"]
+        return [*maps, *ALONG, "-f", "null", "-"] if maps else []
 
     def _edit(self, group: Group, streams: Sequence[Stream]) -> None:
         """Say every stream of an output outright, so that no pipe is taken by mistake."""
@@ -283,13 +239,14 @@ class _Planner:
                 parts.append([])
             else:
                 parts[-1].append(each)
-        scaler = [w for w in group.options if w.key in SCALER]
+        flags = [word.value or "" for word in group.options if word.key == "sws_flags"]
+        scaler = graph.scaler or (f"sws_flags={flags[-1]}" if flags else "")
         number, stream = source
         texts = [",".join(map(str, part)) for part in parts]
         begin = [*self._shared(), *flatten(self._words([self.inputs[number]]))]
-        feed = self._linear(begin, f"0:{stream}", texts[0], scaler, graph.scaler, None, wishes[0])
+        feed = self._linear(begin, f"0:{stream}", texts[0], scaler, None, wishes[0], number)
         for text, wish in zip(texts[1:], wishes[1:], strict=False):
-            feed = self._linear(self._shared(), "0:0", text, scaler, graph.scaler, feed, wish)
+            feed = self._linear(self._shared(), "0:0", text, scaler, feed, wish)
         return feed, texts[-1]
 
     def _linear(
@@ -297,29 +254,36 @@ class _Planner:
         begin: list[str],
         source: str,
         filters: str,
-        options: Sequence[Word],
         scaler: str,
         before: Feed | None,
         wish: Wish,
+        number: int = -1,
     ) -> Feed:
         """A feed of one stream through a chain of filters."""
 
-        def arguments(pipes: Pipes, track: int) -> list[str]:
+        def arguments(pipes: Pipes, notes: tuple[int, int]) -> list[str]:
             head = pipes[before].head if before else ""
             text = ",".join(part for part in (head, filters, self._tail()) if part)
-            text = f"{scaler};{text}" if scaler else text
-            ends = ["-map", source, "-vf", text, *flatten(options), *self.timing]
-            opened = pipes[before].input if before else []
-            return [
-                *(self.binary, *QUIET, *begin, *opened),
-                *(*ends, *RAW, *ends, *TRACK, f"pipe:{track}"),
-            ]
+            whole = f"[{source}]{text},split[gesso_end][gesso_all];[gesso_all]{CORNER}[gesso_times]"
+            flags = f"{scaler};" if scaler else ""
+            ends = self._ends(f"{flags}{whole}", notes[1])
+            # Only what has one input and one output keeps the tags of its stream.
+            track = ["-map", source, "-vf", f"{flags}{text}", *RAW, *TRACK, f"pipe:{notes[0]}"]
+            opened = pipes[before].input if before else self._along(number)
+            if before:
+                return [self.binary, *self._quiet(), *begin, *opened, *ends, *track]
+            return [self.binary, *self._quiet(), *begin, *ends, *track, *opened]
 
         return Feed(Command([before] if before else [], arguments), wish)
 
     def _tail(self) -> str:
         formats = f"format={'|'.join(FORMATS)}"
         return f"{formats},{self.last_filter}" if self.last_filter else formats
+
+    def _quiet(self) -> list[str]:
+        """How much the processes before the last say: what is wrong, if the user wants that."""
+        levels = [w.value for w in self.words if w.key in ("v", "loglevel") and w.value]
+        return [*QUIET, levels[-1] if levels and levels[-1] in QUIETER else "warning"]
 
     def _shared(self) -> list[str]:
         return flatten(w for w in self.words if w.kind == "option" and w.key in SHARED)
@@ -333,14 +297,7 @@ class _Planner:
             if word.kind != "option" or word.key not in (*COMPLEX, *SHARED, *UNSAID)
         ]
 
-    def _heads(self, made: Mapping[Node, Feed], pipes: Pipes, first: int) -> dict[Node, str]:
-        """What stands in place of each node where its pipe is an input."""
-        return {
-            node: f"[{first + place}:v]{pipes[feed].head}"
-            for place, (node, feed) in enumerate(made.items())
-        }
-
-    def _final(self, pipes: Pipes, track: int) -> list[str]:
+    def _final(self, pipes: Pipes, notes: tuple[int, int]) -> list[str]:
         """The user's command, with pipes for its nodes."""
         first = len(self.inputs)
         place_of = {feed: first + place for place, feed in enumerate(self.feeds)}
@@ -367,6 +324,8 @@ class _Planner:
             found += word.tokens
             if place == after:
                 found += opened
+            if self.outputs and place == self.outputs[-1].last:
+                found += self._along(None, video=True)
         return found
 
     def _joined(self, place: int, pipes: Pipes, place_of: Mapping[Feed, int]) -> Word:

@@ -13,14 +13,15 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from types import FrameType
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
+from ffmpeg_gesso.feeds import Command, Feed, Opened, Plan
 from ffmpeg_gesso.layouts import Layout, layout_of
 from ffmpeg_gesso.matroska import colour, described, header
-from ffmpeg_gesso.planning import Command, Feed, Opened, Plan
+from ffmpeg_gesso.notes import Times, Track
 from ffmpeg_gesso.stages import Stages, Timed
 from ffmpeg_gesso.treatment import Identity, Model, Treatment
 from ffmpeg_gesso.wishes import Wish
@@ -98,9 +99,7 @@ class Run:
     def _launch(self) -> None:
         try:
             pipes = self._open(self._plan.final)
-            process = self._start(self._plan.final, pipes, -1, None)
-            self._final = process
-            process.wait()
+            self._start(self._plan.final, pipes).wait()
         except _Failed as failed:
             self._source_code = self._source_code or failed.code
         except Exception as error:
@@ -113,18 +112,22 @@ class Run:
         return {feed: self._feed(feed) for feed in command.feeds}
 
     def _start(
-        self, command: Command, pipes: dict[Feed, Opened], track: int, out: int | None
+        self,
+        command: Command,
+        pipes: dict[Feed, Opened],
+        notes: tuple[int, int] | None = None,
+        out: int | None = None,
     ) -> subprocess.Popen[bytes]:
         """A process; what it inherits is closed here."""
         inherited = [opened.descriptor for opened in pipes.values()]
-        inherited += [track] if track >= 0 else []
+        inherited += notes or ()
         with self._lock:
             try:
                 if self._stopping:
                     raise _Failed(0)
                 final = out is None
                 process = subprocess.Popen(
-                    command.arguments(pipes, track),
+                    command.arguments(pipes, notes or (-1, -1)),
                     stdin=self._stdin if final else subprocess.DEVNULL,
                     stdout=out,
                     stderr=self._stderr,
@@ -133,6 +136,8 @@ class Run:
                     start_new_session=not final,
                 )
                 self._processes.append(process)
+                if final:
+                    self._final = process
             except OSError as error:
                 raise InputError(f"{self._plan.binary} cannot be run: {error}") from error
             finally:
@@ -142,24 +147,32 @@ class Run:
 
     def _feed(self, feed: Feed) -> Opened:
         """Start what gives a feed its frames, and the stages that treat them."""
+        import av
+
         pipes = self._open(feed.source)
         frames_in, frames_out = _pipe()
         track_in, track_out = os.pipe()
-        process = self._start(feed.source, pipes, track_out, frames_out)
-        track = _Track(track_in)
-        container, frames, first = self._frames(frames_in, process)
-        stream = container.streams.video[0]
-        said = track.read()
-        if not described(said):
+        times_in, times_out = os.pipe()
+        process = self._start(feed.source, pipes, (track_out, times_out), frames_out)
+        track, times = Track(track_in), Times(times_in)
+        try:
+            container = av.open(f"pipe:{frames_in}", format="nut", options=PROBE)
+            said, base, aspect = track.read(), times.base(), times.aspect()
+        except av.error.FFmpegError as error:
+            os.close(frames_in)
+            raise self._no_frames(process) from error
+        frames = _timed(container, times, lambda: self._ended(process, container, frames_in))
+        first = next(frames, None)
+        if first is None or base is None or not described(said):
             raise self._no_frames(process)
+        stream = container.streams.video[0]
         layout = layout_of(stream.codec_context.pix_fmt or "")
         size = stream.codec_context.width, stream.codec_context.height
-        base = stream.time_base or Fraction(1, NANO)
         # Matroska has no time before zero.
         shift = max(0, -(first.pts * base).__floor__())
         ahead, back = _pipe()
         stages = Stages(
-            _chained(first, frames, lambda: self._ended(process, container, frames_in)),
+            chain([first], frames),
             layout.size(*size),
             _treatment(feed.wish, layout, size, said),
             back,
@@ -172,21 +185,7 @@ class Run:
         with self._lock:
             self._stages.append(stages)
         stages.start()
-        aspect = stream.sample_aspect_ratio or Fraction(0, 1)
-        return Opened(ahead, base, f"{aspect.numerator}/{aspect.denominator}", shift)
-
-    def _frames(
-        self, descriptor: int, process: subprocess.Popen[bytes]
-    ) -> tuple[InputContainer, Iterator[Timed], Timed]:
-        import av
-
-        try:
-            container = av.open(f"pipe:{descriptor}", format="nut", options=PROBE)
-            frames = _timed(container)
-            return container, frames, next(frames)
-        except (av.error.FFmpegError, StopIteration) as error:
-            os.close(descriptor)
-            raise self._no_frames(process) from error
+        return Opened(ahead, base, aspect, shift)
 
     def _no_frames(self, process: subprocess.Popen[bytes]) -> Exception:
         """Why no frame came."""
@@ -216,13 +215,15 @@ class Run:
         if self._stopping:
             return
         self._error = self._error or error
-        final = self._final
+        with self._lock:
+            self._stopping = True
+            final = self._final
+        if final is not None:
+            # It must not make a whole file of a part.
+            _stop_process(final)
         self._stop(keep=final)
         if final is None:
             self._over.set()
-        else:
-            # It must not make a whole file of a part.
-            final.kill()
 
     def _stop(self, keep: subprocess.Popen[bytes] | None = None) -> None:
         """End every process and stage but ``keep``."""
@@ -278,30 +279,6 @@ class _Failed(GessoError, RuntimeError):
         self.code = code
 
 
-class _Track:
-    """Reads the description of a track; goes on until its writer ends, so that it can end."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._data = bytearray()
-        self._ready = threading.Event()
-        self._source: IO[bytes] = os.fdopen(descriptor, "rb", buffering=0)
-        threading.Thread(target=self._drain, name="track", daemon=True).start()
-
-    def _drain(self) -> None:
-        with self._source as source:
-            while part := source.read(1 << 16):
-                if not self._ready.is_set():
-                    self._data += part
-                    if described(bytes(self._data)):
-                        self._ready.set()
-        self._ready.set()
-
-    def read(self) -> bytes:
-        """Wait for it."""
-        self._ready.wait()
-        return bytes(self._data)
-
-
 def _treatment(wish: Wish, layout: Layout, size: tuple[int, int], said: bytes) -> Treatment:
     if wish.idle:
         return Identity()
@@ -310,22 +287,22 @@ def _treatment(wish: Wish, layout: Layout, size: tuple[int, int], said: bytes) -
     return Model(wish, Raw(layout, *size, *colour(said)))
 
 
-def _timed(container: InputContainer) -> Iterator[Timed]:
-    number = 0
-    for packet in container.demux(video=0):
-        if packet.pts is not None and packet.size:
-            yield Timed(number, packet.pts, packet)
-            number += 1
-
-
-def _chained(first: Timed, others: Iterator[Timed], ended: Callable[[], None]) -> Iterator[Timed]:
+def _timed(container: InputContainer, times: Times, ended: Callable[[], None]) -> Iterator[Timed]:
+    """The frames of a process; ``ended`` is called after the last."""
     import av
 
+    number = 0
     try:
-        yield first
         # A killed process leaves half a packet; its exit code tells.
         with suppress(av.error.FFmpegError):
-            yield from others
+            for packet in container.demux(video=0):
+                if not packet.size:
+                    continue
+                time = times.take()
+                if time is None:
+                    return
+                yield Timed(number, *time, packet)
+                number += 1
     finally:
         ended()
 

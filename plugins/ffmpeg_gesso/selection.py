@@ -26,6 +26,8 @@ UNSAID = frozenset(_UNSAID.split())
 GRAPHS = ("vf", "filter", "filter_complex", "lavfi")
 INPUT = re.compile(r"\s*Stream #(\d+):(\d+)\S*: (\w+)", re.M)
 CODED = re.compile(r"^  Stream #(\d+):(\d+) -> #(\d+):(\d+) \((.*)\)\s*$", re.M)
+USED = re.compile(r"^  Stream #(\d+):(\d+) (?:->|\()", re.M)
+FED = re.compile(r"^  Stream #(\d+):(\d+) \(", re.M)
 FILTERED = re.compile(r"^  \S.* -> Stream #(\d+):(\d+) \((.*)\)\s*$", re.M)
 
 
@@ -42,6 +44,9 @@ class Refused(GessoError, RuntimeError):
         self.code, self.said = code, said
 
 
+Source = tuple[int, int]  # input and stream
+
+
 @dataclass(frozen=True)
 class Stream:
     """A stream of an output.
@@ -54,13 +59,17 @@ class Stream:
     """
 
     index: int
-    source: tuple[int, int] | None
+    source: Source | None
     kind: str
     encoder: str
 
 
-def select(binary: str, words: Sequence[Word]) -> dict[int, list[Stream]]:
-    """The streams of each output, in order.
+Selection = tuple[dict[int, list[Stream]], dict[Source, str], set[Source]]
+
+
+def select(binary: str, words: Sequence[Word]) -> Selection:
+    """The streams of each output, in order; the kinds of all streams of the inputs that are
+    read; and which of those go into complex filtergraphs.
 
     The command runs with ``null`` in place of gesso, into a folder of its own, for no time.
 
@@ -82,7 +91,7 @@ def select(binary: str, words: Sequence[Word]) -> dict[int, list[Stream]]:
             raise Refused(1, f"ffmpeg did not open its inputs within {LIMIT:g} s\n") from error
     said = done.stderr.decode("utf-8", "replace")
     found = _read(said)
-    if not found:
+    if not found[0]:
         raise Refused(done.returncode or 1, said)
     return found
 
@@ -116,13 +125,9 @@ def _elsewhere(options: Sequence[Word], word: Word, folder: Path) -> Word:
     return Word("output", (path,), value=path)
 
 
-def _read(said: str) -> dict[int, list[Stream]]:
-    before, found, after = said.partition("Stream mapping:")
-    if not found:
-        return {}
-    kinds: Mapping[tuple[int, int], str] = {
-        (int(a), int(b)): kind for a, b, kind in INPUT.findall(before)
-    }
+def _read(said: str) -> Selection:
+    before, _, after = said.partition("Stream mapping:")
+    kinds: Mapping[Source, str] = {(int(a), int(b)): kind for a, b, kind in INPUT.findall(before)}
     streams: dict[int, dict[int, Stream]] = {}
     for i, k, j, s, codecs in CODED.findall(after):
         source = (int(i), int(k))
@@ -131,7 +136,10 @@ def _read(said: str) -> dict[int, list[Stream]]:
         streams.setdefault(int(j), {})[int(s)] = stream
     for j, s, codec in FILTERED.findall(after):
         streams.setdefault(int(j), {})[int(s)] = Stream(int(s), None, "", codec.split()[0])
-    return {j: [by[s] for s in sorted(by)] for j, by in streams.items()}
+    read = {(int(i), int(k)) for i, k in USED.findall(after)}
+    used = {source: kinds.get(source, "") for source in sorted(read)}
+    fed = {(int(i), int(k)) for i, k in FED.findall(after)}
+    return {j: [by[s] for s in sorted(by)] for j, by in streams.items()}, used, fed
 
 
 def _encoder(words: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from ffmpeg_gesso.filtergraph import Filter, Graph, escape, pairs
+from ffmpeg_gesso.filtergraph import Filter, Graph, pairs
 from gesso.errors import InputError
 
 __all__ = ["NODE", "Node", "Split", "split"]
@@ -85,7 +85,7 @@ class Split:
 
     def _taken(self) -> set[str]:
         taken = {label for chain in self.chains for each in chain for label in each.inputs}
-        return taken | {node.source for node in self.nodes}
+        return (taken | {node.source for node in self.nodes}) - {""}
 
     def _is_final(self, chain: tuple[Filter, ...]) -> bool:
         """Whether something of a chain leaves the graph."""
@@ -186,8 +186,3 @@ def _drain(each: Filter, pad: int, kinds: Kinds) -> str:
         counts = dict(pairs(each.arguments))
         kind = "A" if pad >= int(counts.get("v", "1")) else "V"
     return "anullsink" if kind == "A" else "nullsink"
-
-
-def node_text(arguments: str) -> str:
-    """A gesso node as it is written in a graph."""
-    return f"{NODE}={escape(arguments)}" if arguments else NODE

@@ -10,7 +10,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -87,11 +87,13 @@ class Timed:
     Attributes:
         number: counted from 0.
         pts: in the source's time base.
+        duration: in the same; 0 where it is not known.
         picture: a buffer of its samples.
     """
 
     number: int
     pts: int
+    duration: int
     picture: Any
 
 
@@ -155,8 +157,9 @@ class Stages:
         except Closed:
             pass
         except Exception as error:
-            self.stop()
+            # First, so that nobody takes the end of the pipe for the end of the video.
             self._failed(error)
+            self.stop()
 
     def _reading(self) -> None:
         for frame in self._frames:
@@ -172,7 +175,7 @@ class Stages:
     def _treating(self) -> None:
         while batch := self._read.take(self._treatment.batch):
             for frame, picture in zip(batch, self._treat(batch), strict=True):
-                self._treated.put(Timed(frame.number, frame.pts, picture))
+                self._treated.put(replace(frame, picture=picture))
         self._treated.end()
 
     def _treat(self, batch: Sequence[Timed]) -> list[Any]:
@@ -199,7 +202,9 @@ class Stages:
                     )
                 last = time
                 view = memoryview(frame.picture).cast("B")
-                write_all(self._sink, block(time, None, view.nbytes), view)
+                write_all(
+                    self._sink, block(time, self.nanoseconds(frame.duration), view.nbytes), view
+                )
             whole = True
         except BrokenPipeError:
             self.stop()  # whoever reads has all that it wants

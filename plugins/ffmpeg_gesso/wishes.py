@@ -212,8 +212,8 @@ def _target(given: Mapping[str, str], coding: Coding | None, needed: bool) -> Ta
         return None
     if encoder is None and coding is None:
         raise InputError(
-            "gesso=enhance must know what coded the source: add codec= and crf= or quality=, "
-            "as in gesso=enhance=fast:codec=x264:crf=28, or sigma="
+            "what coded the source is not known; name its codec and crf or quality, as in "
+            "gesso=enhance=fast:codec=x264:crf=28, or a sigma"
         )
     if encoder is None and coding is not None:
         encoder = coding.encoder
@@ -222,8 +222,8 @@ def _target(given: Mapping[str, str], coding: Coding | None, needed: bool) -> Ta
             quality = DEFAULT_QUALITY.get(encoder or "")
     if encoder is None or quality is None:
         raise InputError(
-            "gesso=preprocess must know the encoder and its quality, and the command does not "
-            "say: add codec= and crf= or quality=, as in gesso=preprocess=1:codec=x265:crf=28"
+            "the command does not say what encodes at which quality; name codec and crf or "
+            "quality, as in gesso=preprocess=1:codec=x265:crf=28"
         )
     gesso_hooks.load()  # third parties' codecs
     codec = CODECS.get(encoder, encoder)
