@@ -293,9 +293,10 @@ def _timed(container: InputContainer, times: Times, ended: Callable[[], None]) -
 
     number = 0
     try:
-        # A killed process leaves half a packet; its exit code tells.
         with suppress(av.error.FFmpegError):
             for packet in container.demux(video=0):
+                if packet.is_corrupt:
+                    return  # a killed process leaves half a frame; its exit code tells
                 if not packet.size:
                     continue
                 time = times.take()

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from ffmpeg_gesso.arguments import flatten, groups, inline_scripts, parse
 from gesso.errors import InputError
 
-COMMAND = (
+LINE = (
     "-y -ss 3 -i in.mp4 -i other.mkv -map 0:v -c:v:0 libx265 -crf 28 -an -shortest out.mp4 "
     "-vf gesso=identity -/filter:a f.txt - -hide_banner"
-).split()
+)
+COMMAND = LINE.split()
 
 
 def test_words_and_groups() -> None:

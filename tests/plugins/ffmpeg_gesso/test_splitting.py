@@ -43,9 +43,7 @@ def test_what_nothing_takes_is_drained() -> None:
     before, _ = parts.before(node, "null[end]", kinds)
     assert str(before) == "[a]null[end];[0:v]split[a][b];[b]nullsink"
     after = str(parts.after({node: "[1:v]null"}, kinds))
-    assert after == (
-        "[1:v]null[c];[0:a]asplit[s][t];[b][c]hstack[o];[0:v]split[a][b];[a]nullsink"
-    )
+    assert after == ("[1:v]null[c];[0:a]asplit[s][t];[b][c]hstack[o];[0:v]split[a][b];[a]nullsink")
 
 
 def test_a_node_behind_a_node() -> None:

@@ -29,7 +29,7 @@ def test_a_sigma_needs_no_target() -> None:
 
 
 def test_preprocessing_for_the_command_s_own_encoder() -> None:
-    options = parse("-c:v libx265 -preset slow -crf 31 -c:a copy".split())
+    options = parse(["-c:v", "libx265", "-preset", "slow", "-crf", "31", "-c:a", "copy"])
     wish = wish_of("preprocess=1", coding_of(options, None))
     assert wish.target is not None
     assert (wish.target.codec, wish.target.quality) == ("hevc", 31)
