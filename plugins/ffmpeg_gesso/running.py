@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from types import FrameType
@@ -34,6 +35,7 @@ __all__ = ["Run"]
 
 NANO = 10**9
 GRACE = 10.0  # seconds for a process to finish its files before it is killed
+SOON = 1.0  # seconds for one that was killed to be gone
 PIPE_SIZE = 1 << 20
 PROBE = {"probesize": "32", "analyzeduration": "0", "fpsprobesize": "0"}
 
@@ -161,7 +163,8 @@ class Run:
         except av.error.FFmpegError as error:
             os.close(frames_in)
             raise self._no_frames(process) from error
-        frames = _timed(container, times, lambda: self._ended(process, container, frames_in))
+        ended = partial(self._ended, process, container, frames_in)
+        frames = _timed(container, times, process, ended)
         first = next(frames, None)
         if first is None or base is None or not described(said):
             raise self._no_frames(process)
@@ -287,18 +290,25 @@ def _treatment(wish: Wish, layout: Layout, size: tuple[int, int], said: bytes) -
     return Model(wish, Raw(layout, *size, *colour(said)))
 
 
-def _timed(container: InputContainer, times: Times, ended: Callable[[], None]) -> Iterator[Timed]:
+def _timed(
+    container: InputContainer,
+    times: Times,
+    process: subprocess.Popen[bytes],
+    ended: Callable[[], None],
+) -> Iterator[Timed]:
     """The frames of a process; ``ended`` is called after the last."""
     import av
 
-    number = 0
+    number = size = 0
     try:
         with suppress(av.error.FFmpegError):
             for packet in container.demux(video=0):
-                if packet.is_corrupt:
-                    return  # a killed process leaves half a frame; its exit code tells
                 if not packet.size:
                     continue
+                size = size or packet.size
+                # A killed process leaves part of a frame; its exit code tells.
+                if packet.size < size and _has_failed(process):
+                    return
                 time = times.take()
                 if time is None:
                     return
@@ -306,6 +316,12 @@ def _timed(container: InputContainer, times: Times, ended: Callable[[], None]) -
                 number += 1
     finally:
         ended()
+
+
+def _has_failed(process: subprocess.Popen[bytes]) -> bool:
+    with suppress(subprocess.TimeoutExpired):
+        return process.wait(SOON) != 0
+    return False
 
 
 def _pipe() -> tuple[int, int]:
