@@ -179,6 +179,13 @@ def times(lines: list[str]) -> list[list[str]]:
     return [line.split(",")[:4] for line in lines if not line.startswith("#")]
 
 
+def test_an_endless_input_ends_with_its_output(tmp_path: Path) -> None:
+    words = [*QUIET, *ENDLESS, "-frames:v", "30", "-shortest", "-vf", "gesso=identity"]
+    began = time.monotonic()
+    assert run([*words, str(tmp_path / "out.mkv")]) == 0
+    assert time.monotonic() - began < 20
+
+
 def test_no_frames_at_all(clips: Path, tmp_path: Path) -> None:
     words = [*QUIET, "-i", str(clips / "rich.mkv"), "-vf", "select=0,gesso=identity"]
     with pytest.raises(InputError, match="no frame came to gesso"):

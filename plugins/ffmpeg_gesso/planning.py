@@ -42,7 +42,11 @@ TRACK = (
     *("-flush_packets", "1", "-f", "matroska"),
 )
 # Streams that the user's command reads count for where time begins and where -ss leads to.
-ALONG = ("-c", "copy", "-frames:v", "1", "-frames:a", "1", "-frames:s", "1", "-frames:d", "1")
+# One packet does; a stream that has none to copy must not hold up the end.
+ALONG = (
+    *("-c", "copy", "-copyinkf", "-t", "1", "-frames:v", "1", "-frames:a", "1"),
+    *("-frames:s", "1", "-frames:d", "1"),
+)
 
 
 def plan(arguments: Sequence[str], binary: str) -> Plan:
