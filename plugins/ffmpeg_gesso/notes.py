@@ -33,6 +33,11 @@ class Track:
                     self._ready.set()
         self._ready.set()
 
+    @property
+    def ready(self) -> bool:
+        """Whether it is there, or will never be."""
+        return self._ready.is_set()
+
     def read(self) -> bytes:
         """Wait for it; without a track in it if the writer ended before."""
         self._ready.wait()

@@ -159,23 +159,26 @@ class Run:
         track, times = Track(track_in), Times(times_in)
         try:
             container = av.open(f"pipe:{frames_in}", format="nut", options=PROBE)
-            said, base, aspect = track.read(), times.base(), times.aspect()
         except av.error.FFmpegError as error:
             os.close(frames_in)
             raise self._no_frames(process) from error
         ended = partial(self._ended, process, container, frames_in)
         frames = _timed(container, times, process, ended)
-        first = next(frames, None)
-        if first is None or base is None or not described(said):
+        # An ffmpeg of one thread describes the track when some frames were taken off it.
+        early: list[Timed] = []
+        while (not early or not track.ready) and (frame := next(frames, None)) is not None:
+            early.append(frame)
+        said, base, aspect = track.read(), times.base(), times.aspect()
+        if not early or base is None or not described(said):
             raise self._no_frames(process)
         stream = container.streams.video[0]
         layout = layout_of(stream.codec_context.pix_fmt or "")
         size = stream.codec_context.width, stream.codec_context.height
         # Matroska has no time before zero.
-        shift = max(0, -(first.pts * base).__floor__())
+        shift = max(0, -(early[0].pts * base).__floor__())
         ahead, back = _pipe()
         stages = Stages(
-            chain([first], frames),
+            chain(early, frames),
             layout.size(*size),
             _treatment(feed.wish, layout, size, said),
             back,
