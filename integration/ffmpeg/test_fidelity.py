@@ -115,3 +115,13 @@ def test_an_older_ffmpeg(
     for node in ("gesso=identity", "null"):
         assert run([*common, "-vf", node, "-c:v", "ffv1", str(tmp_path / f"{node}.mkv")]) == 0
     assert packets(tmp_path / "gesso=identity.mkv") == packets(tmp_path / "null.mkv")
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_clip_of_few_frames(count: int, clips: Path, tmp_path: Path, packets: Packets) -> None:
+    common = ["-v", "error", "-nostdin", "-i", str(clips / "full.avi")]
+    for node in ("gesso=identity", "null"):
+        graph = f"select='lt(n,{count})',{node}"
+        assert run([*common, "-vf", graph, "-c:v", "ffv1", str(tmp_path / f"{node}.mkv")]) == 0
+    ours, plain = (packets(tmp_path / f"{node}.mkv") for node in ("gesso=identity", "null"))
+    assert ours == plain

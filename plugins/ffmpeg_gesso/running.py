@@ -162,6 +162,9 @@ class Run:
         except av.error.FFmpegError as error:
             os.close(frames_in)
             raise self._no_frames(process) from error
+        # Read now: it is closed after its last frame, which may come soon.
+        coded = container.streams.video[0].codec_context
+        pixels, size = coded.pix_fmt or "", (coded.width, coded.height)
         ended = partial(self._ended, process, container, frames_in)
         frames = _timed(container, times, process, ended)
         # An ffmpeg of one thread describes the track when some frames were taken off it.
@@ -171,9 +174,7 @@ class Run:
         said, base, aspect = track.read(), times.base(), times.aspect()
         if not early or base is None or not described(said):
             raise self._no_frames(process)
-        stream = container.streams.video[0]
-        layout = layout_of(stream.codec_context.pix_fmt or "")
-        size = stream.codec_context.width, stream.codec_context.height
+        layout = layout_of(pixels)
         # Matroska has no time before zero.
         shift = max(0, -(early[0].pts * base).__floor__())
         ahead, back = _pipe()
