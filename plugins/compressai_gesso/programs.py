@@ -41,7 +41,7 @@ def _sides(
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of the noise.")] = None,
     effort: Annotated[
-        str | None, typer.Option(help="Preprocess, too: fast or max (takes minutes).")
+        str | None, typer.Option(help="Preprocess, too: fast, medium or max.")
     ] = None,
 ) -> None:
     given = {"preset": preset, "tradeoff": tradeoff, "seed": seed}

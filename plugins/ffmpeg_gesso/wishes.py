@@ -22,7 +22,7 @@ OPTIONS = {
     "model": "name of a model",
     "strength": "of preprocess, in [0, 1]",
     "guard": "of preprocess: 0 takes it without trial codings",
-    "effort": "of preprocess: fast or max",
+    "effort": "of preprocess: fast; medium and max see every frame alone and take minutes",
     "tradeoff": "of enhance, in [0, 1]",
     "sigma": "of enhance: noise level on [-1, 1] instead of codec and quality",
     "steps": "of enhance: model evaluations instead of the preset's",
