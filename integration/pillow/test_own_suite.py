@@ -4,29 +4,19 @@
 to three minutes) is run by
 
     GESSO_WHOLE_SUITE=1 .venv/bin/pytest integration/pillow -k whole
-
-The suite is taken from the source distribution of the installed Pillow, fetched once into
-``.cache/``; without a package index these tests are skipped.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
-import tarfile
-import tempfile
-import xml.etree.ElementTree as ET
 from collections import Counter
-from importlib import metadata
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 HERE = Path(__file__).parent
-VERSION = metadata.version("pillow")
-CACHE = HERE.parents[1] / ".cache"
 ROUTINE = [
     f"Tests/test_file_{name}.py"
     for name in (
@@ -50,23 +40,9 @@ whole = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="session")
-def suite() -> Path:
+def suite(sources: Callable[[str], Path]) -> Path:
     """Pillow's source distribution, unpacked."""
-    target = CACHE / f"pillow-{VERSION}"
-    if not target.exists():
-        CACHE.mkdir(exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=CACHE) as folder:
-            command = [sys.executable, "-m", "pip", "download", f"pillow=={VERSION}"]
-            command += ["--no-deps", "--no-binary", ":all:", "--retries", "1", "--dest", folder]
-            fetched = subprocess.run(command, capture_output=True, text=True, check=False)
-            archives = list(Path(folder).glob("*.tar.gz"))
-            if fetched.returncode or not archives:
-                why = [*fetched.stderr.strip().splitlines(), "no reason given"][0]
-                pytest.skip(f"the sources of Pillow {VERSION} cannot be fetched: {why}")
-            with tarfile.open(archives[0]) as archive:
-                archive.extractall(folder, filter="data")
-            next(Path(folder).glob("[pP]illow-*/")).rename(target)
-    return target
+    return sources("pillow")
 
 
 @pytest.fixture(scope="session")
@@ -75,67 +51,47 @@ def stock(suite: Path) -> dict[str, Outcomes]:
     return {}
 
 
-def run(suite: Path, paths: list[str], forced: str | None) -> tuple[Outcomes, int, int]:
-    """The outcome of each test, and how many pictures the identity model was given.
+@pytest.fixture
+def check(
+    suite: Path, stock: dict[str, Outcomes], outcomes: Callable[..., tuple[Outcomes, str]]
+) -> Callable[[list[str], str], None]:
+    """Compares the tests' outcomes without gesso with those where it is told ``forced``."""
 
-    ``forced`` is what gesso_in_pillow is told; None leaves gesso out.
-    """
-    environment = {k: v for k, v in os.environ.items() if k != "PYTEST_ADDOPTS"}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *paths]
-    if forced is not None:
-        environment |= {"PYTHONPATH": str(HERE), "GESSO_IN_PILLOW": forced}
-        command += ["-p", "gesso_in_pillow"]
-    with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder) / "report.xml"
-        done = subprocess.run(
-            [*command, f"--junitxml={report}"],
-            cwd=suite,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert report.exists(), done.stdout + done.stderr
-        cases = ET.parse(report).iter("testcase")
-        outcomes = {
-            f"{case.get('classname')}::{case.get('name')}": case[0].tag if len(case) else "passed"
-            for case in cases
+    def compare(paths: list[str], forced: str) -> None:
+        key = " ".join(paths)
+        if key not in stock:
+            stock[key] = outcomes(suite, paths)[0]
+        expected = stock[key]
+        told = {"GESSO_IN_PILLOW": forced}
+        found, printed = outcomes(suite, paths, HERE / "gesso_in_pillow.py", told)
+        different = {
+            name: (expected.get(name), found.get(name))
+            for name in expected.keys() | found.keys()
+            if expected.get(name) != found.get(name)
         }
-    print(f"\n{forced!r}: {dict(Counter(outcomes.values()))}")
-    counted = re.search(r"gesso: (\d+) saved, (\d+) opened", done.stdout)
-    saved, opened = map(int, counted.groups()) if counted else (0, 0)
-    return outcomes, saved, opened
+        assert not different
+        assert Counter(expected.values())["passed"] > 250
+        # How many pictures the identity model was given.
+        counted = re.search(r"gesso: (\d+) saved, (\d+) opened", printed)
+        saved, opened = map(int, counted.groups()) if counted else (0, 0)
+        assert (saved > 100) == ("save" in forced)
+        assert (opened > 100) == ("open" in forced)
 
-
-def check(suite: Path, stock: dict[str, Outcomes], paths: list[str], forced: str) -> None:
-    key = " ".join(paths)
-    if key not in stock:
-        stock[key] = run(suite, paths, None)[0]
-    expected = stock[key]
-    outcomes, saved, opened = run(suite, paths, forced)
-    different = {
-        name: (expected.get(name), outcomes.get(name))
-        for name in expected.keys() | outcomes.keys()
-        if expected.get(name) != outcomes.get(name)
-    }
-    assert not different
-    assert Counter(expected.values())["passed"] > 250
-    assert (saved > 100) == ("save" in forced)
-    assert (opened > 100) == ("open" in forced)
+    return compare
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("forced", ["", "save open"])
 def test_jpeg_webp_and_avif_tests_say_what_they_say_without_gesso(
-    forced: str, suite: Path, stock: dict[str, Outcomes]
+    forced: str, check: Callable[[list[str], str], None]
 ) -> None:
-    check(suite, stock, ROUTINE, forced)
+    check(ROUTINE, forced)
 
 
 @whole
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("forced", ["", "save", "open"])
 def test_the_whole_suite_says_what_it_says_without_gesso(
-    forced: str, suite: Path, stock: dict[str, Outcomes]
+    forced: str, check: Callable[[list[str], str], None]
 ) -> None:
-    check(suite, stock, WHOLE, forced)
+    check(WHOLE, forced)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -78,3 +79,5 @@ def test_video(model: Any, film: Film, monkeypatch: pytest.MonkeyPatch) -> None:
     with v2.get_writer(path.with_name("b.mp4"), format="gesso", fps=10) as writer:
         writer.append_data(plain[0])
     assert iio.imread(path.with_name("b.mp4"), plugin="FFMPEG", index=0).shape == plain[0].shape
+    del reader, writer
+    gc.collect()  # here, and not amid another test

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 from collections.abc import Callable
@@ -175,6 +176,7 @@ def test_the_ffmpeg_plug_in_will_do(
     with pytest.raises(InputError, match=r"needs PyAV; run: pip install 'gesso\[imageio,ffmpeg"):
         iio.imwrite(tmp_path / "b.mp4", frames, plugin="gesso", fps=10, preprocess=True)
     assert not (tmp_path / "b.mp4").exists()
+    gc.collect()  # here, and not amid another test
 
 
 def test_without_either_the_extra_is_named(film: Film, without: Callable[[str], None]) -> None:
@@ -190,5 +192,7 @@ def test_without_either_the_extra_is_named(film: Film, without: Callable[[str], 
 def test_a_damaged_file_is_the_stock_plug_in_s_error(film: Film) -> None:
     imageio_gesso.register()
     film[0].write_bytes(film[0].read_bytes()[:200])
-    with pytest.raises(OSError, match=r"gesso|ffmpeg"):
+    with pytest.raises(OSError, match=r"gesso|ffmpeg") as caught:
         iio.imread(film[0], plugin="gesso", enhance=True, quality=23)
+    del caught
+    gc.collect()
