@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ffmpeg_gesso.flicker import flicker
 from gesso.errors import GessoError
 
 __all__ = ["add", "compare"]
@@ -22,7 +23,7 @@ QUIET = ["-v", "error", "-nostdin", "-y"]
 
 
 def add(app: typer.Typer) -> None:
-    """Add the command to the group ``bench`` of ``app``, which is made where there is none."""
+    """Add both commands to the group ``bench`` of ``app``, which is made where there is none."""
     groups = {info.name: info.typer_instance for info in app.registered_groups}
     group = groups.get(GROUP)
     if group is None:
@@ -30,6 +31,7 @@ def add(app: typer.Typer) -> None:
         group.callback()(lambda: None)
         app.add_typer(group, name=GROUP)
     group.command("ffmpeg")(bench)
+    group.command("flicker")(flicker)
 
 
 def bench(

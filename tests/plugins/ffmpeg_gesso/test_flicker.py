@@ -1,0 +1,110 @@
+"""`gesso bench flicker`: one noise field for all frames against one for each."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import gesso_hooks
+from ffmpeg_gesso.flicker import measure
+from gesso.errors import InputError
+from gesso.field import noise_field
+from gesso.frame import Frame
+from gesso.programs import ffmpeg
+from gesso_cli.app import build
+
+pytest.importorskip("skimage")
+pytest.importorskip("av")
+NODE = "enhance=fast:sigma=0.1"
+
+
+def make(path: Path, *options: str) -> Path:
+    try:
+        binary = ffmpeg()
+    except InputError as error:
+        pytest.skip(str(error))
+    source = ["-f", "lavfi", "-i", "testsrc2=s=64x48:r=5", *options, "-c:v", "ffv1"]
+    subprocess.run([binary, "-v", "error", "-nostdin", *source, str(path)], check=True)
+    return path
+
+
+@pytest.fixture(scope="module")
+def still(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same frame five times."""
+    path = tmp_path_factory.mktemp("clips") / "still.mkv"
+    return make(path, "-vf", "trim=end_frame=1,loop=-1:1,format=yuv444p", "-frames:v", "5")
+
+
+@pytest.fixture(autouse=True)
+def noisy(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A model that shows its noise; the seeds that it got."""
+    seeds: list[int] = []
+
+    def after_decode(frame: Frame, target: Any, options: Any, runtime: Any) -> Frame:
+        seeds.append(options.seed)
+        field = noise_field(0, 0, *frame.rgb.shape[-2:], seed=options.seed)
+        return Frame.of((frame.rgb + 0.05 * field).clamp(0, 1))
+
+    monkeypatch.setattr(gesso_hooks, "after_decode", after_decode)
+    return seeds
+
+
+def test_a_fresh_field_flickers_and_a_fixed_one_does_not(still: Path, noisy: list[int]) -> None:
+    found = measure(still, [], f"{NODE}:seed=7", 4)
+    rows = {row["way"]: row for row in found["rows"]}
+    assert list(rows) == ["plain", "fixed", "fresh"]
+    assert (found["frames"], found["still"]) == (4, 1)
+    assert rows["plain"]["flicker"] == rows["fixed"]["flicker"] == 0
+    assert rows["fresh"]["flicker"] > 5
+    assert rows["fresh"]["warped_error"] > 5 > rows["fixed"]["warped_error"]
+    assert sorted(noisy) == [7, 7, 7, 7, 8, 9, 10]
+
+
+def test_a_coded_clip_is_compared_with_its_source(still: Path) -> None:
+    arguments = ["bench", "flicker", str(still), "--encode", "-c:v mpeg4 -q:v 9", "--json"]
+    result = CliRunner().invoke(build(), [*arguments, "--node", NODE])
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    rows = {row["way"]: row for row in found["rows"]}
+    assert list(rows) == ["source", "plain", "fixed", "fresh"]
+    assert rows["source"]["psnr"] is None
+    assert rows["plain"]["psnr"] > rows["fixed"]["psnr"] > 15
+    assert rows["fixed"]["flicker"] < rows["fresh"]["flicker"]
+    assert rows["source"]["flicker"] == 0
+    assert rows["plain"]["flicker_ratio"] is None  # of nothing
+
+
+def test_the_table_names_every_way(still: Path) -> None:
+    arguments = ["bench", "flicker", str(still), "--encode", "", "--node", NODE, "--frames", "2"]
+    result = CliRunner().invoke(build(), arguments)
+    assert result.exit_code == 0, result.output
+    assert "64x48, 2 frames, 100 % of them still" in result.stdout
+    assert all(word in result.stdout for word in ("plain", "fixed", "fresh", "warped error"))
+
+
+@pytest.mark.parametrize(
+    ("node", "said"),
+    [("identity=1", "gesso=enhance"), ("enhance=fast", "codec"), ("enhance=fast:x=1", "no option")],
+)
+def test_a_node_that_cannot_be_measured(still: Path, node: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        measure(still, [], node, 3)
+
+
+def test_a_clip_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "no.mkv").write_bytes(b"nothing")
+    with pytest.raises(InputError, match="name a video"):
+        measure(tmp_path / "no.mkv", [], NODE, 3)
+    with pytest.raises(InputError, match="name a video"):
+        measure(tmp_path / "none.mkv", [], NODE, 3)
+
+
+def test_one_frame_is_no_video(tmp_path: Path) -> None:
+    clip = make(tmp_path / "one.mkv", "-frames:v", "1")
+    with pytest.raises(InputError, match="two or more"):
+        measure(clip, [], NODE, 3)
