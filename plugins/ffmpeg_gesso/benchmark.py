@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import json as json_format
+import os
 import shlex
 import subprocess
 import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ffmpeg_gesso.flicker import flicker
 from gesso.errors import GessoError
 
+if TYPE_CHECKING:
+    from ffmpeg_gesso.running import Run
+
 __all__ = ["add", "compare"]
 
 GROUP = "bench"
-QUIET = ["-v", "error", "-nostdin", "-y"]
+QUIET_INPUT = ["-v", "error", "-y"]
+QUIET = [*QUIET_INPUT, "-nostdin"]
+WAYS = {"null": "null", "pipe": "pipe", "identity": "gesso=identity"}
+PROCESSES = ("ffmpeg before", "gesso", "ffmpeg after")
 
 
 def add(app: typer.Typer) -> None:
@@ -35,8 +44,11 @@ def add(app: typer.Typer) -> None:
 
 
 def bench(
-    width: Annotated[int, typer.Option(min=16, max=16384, help="Of the frames.")] = 1920,
-    height: Annotated[int, typer.Option(min=16, max=16384, help="Of the frames.")] = 1080,
+    clip: Annotated[
+        Path | None, typer.Option(help="A video instead of a made one, from its beginning.")
+    ] = None,
+    width: Annotated[int, typer.Option(min=16, max=16384, help="Of a made clip.")] = 1920,
+    height: Annotated[int, typer.Option(min=16, max=16384, help="Of a made clip.")] = 1080,
     frames: Annotated[int, typer.Option(min=1, help="In the clip.")] = 300,
     repeats: Annotated[
         int, typer.Option(min=1, help="Times of which the shortest counts, in turn.")
@@ -46,20 +58,39 @@ def bench(
     ] = "-f null",
     json: Annotated[bool, typer.Option("--json", help="Print a JSON document on stdout.")] = False,
 ) -> None:
-    """Frames per second of gesso=identity beside ffmpeg's own filter null, and the ratio."""
-    found = compare(width, height, frames, repeats, shlex.split(encode))
+    """Frames per second of gesso=identity beside ffmpeg's own filter null, and the ratio.
+
+    The pipe is what two ffmpegs reach with raw frames between them and nothing else: about
+    what can be reached at all on this way. Memory is the peak of each process.
+    """
+    found = compare(width, height, frames, repeats, shlex.split(encode), clip)
     if json:
         print(json_format.dumps(found, indent=1))
         return
-    size = f"{width}x{height}, {frames} frames, {encode}"
-    print(f"{size}: null {found['null']:.1f}, gesso=identity {found['identity']:.1f} frames/s")
-    print(f"ratio {found['ratio']:.3f}")
+    size = f"{found['width']}x{found['height']}, {found['frames']} frames, {encode}"
+    rates = ", ".join(f"{label} {found[name]:.1f}" for name, label in WAYS.items())
+    print(f"{size}: {rates} frames/s")
+    print(f"ratio to null: {found['ratio']:.3f}; the pipe's: {found['pipe_ratio']:.3f}")
+    if memory := found["memory_mb"]:
+        print("memory: " + ", ".join(f"{name} {peak:.0f} MB" for name, peak in memory.items()))
 
 
 def compare(
-    width: int, height: int, frames: int, repeats: int, encode: list[str]
+    width: int,
+    height: int,
+    frames: int,
+    repeats: int,
+    encode: list[str],
+    clip: Path | None = None,
 ) -> dict[str, Any]:
-    """Frames per second of both filters, and their ratio.
+    """Frames per second of each way, and their ratios to the first.
+
+    Args:
+        width, height: of a made clip.
+        frames: of the clip, at most.
+        repeats: of which the shortest counts.
+        encode: options of the output.
+        clip: is taken instead of a made one.
 
     Raises:
         GessoError: ffmpeg failed.
@@ -69,28 +100,101 @@ def compare(
     from ffmpeg_gesso.running import Run
 
     program = binary()
+    peaks: dict[str, float] = {}
     with tempfile.TemporaryDirectory(prefix="gesso-") as folder:
-        clip = str(Path(folder) / "clip.mkv")
-        source = f"testsrc2=s={width}x{height}:r=30"
-        made = ["-f", "lavfi", "-i", source, "-frames:v", str(frames), "-pix_fmt", "yuv420p"]
-        coded = ["-c:v", "mpeg4", "-q:v", "4"]
-        _timed(lambda: subprocess.call([program, *QUIET, *made, *coded, clip]))
+        taken = str(Path(folder) / "clip.mkv")
+        count = ("-frames:v", str(frames), taken)
+        if clip is None:
+            made = ["-f", "lavfi", "-i", f"testsrc2=s={width}x{height}:r=30", "-pix_fmt", "yuv420p"]
+            made += ["-c:v", "mpeg4", "-q:v", "4"]
+        else:
+            made = ["-i", str(clip), "-map", "0:v:0", "-c", "copy"]
+        _timed(lambda: subprocess.call([program, *QUIET, *made, *count]))
+        width, height, frames = _extent(taken)
         out = "-" if "null" in encode else str(Path(folder) / "out.mkv")
 
         def command(filters: str) -> list[str]:
-            return [*QUIET, "-i", clip, "-vf", filters, *encode, out]
+            return [*QUIET, "-i", taken, "-vf", filters, *encode, out]
+
+        def identity() -> int:
+            run = Run(plan(command("gesso=identity"), program))
+            with _watched(run, peaks):
+                return run()
 
         ways: dict[str, Callable[[], int]] = {
             "null": lambda: subprocess.call([program, *command("null")]),
-            "identity": lambda: Run(plan(command("gesso=identity"), program))(),
+            "pipe": lambda: _pipe(program, taken, [*encode, out]),
+            "identity": identity,
         }
         best = dict.fromkeys(ways, float("inf"))
         for _ in range(repeats):
             for name, way in ways.items():
                 best[name] = min(best[name], _timed(way))
     rates = {name: frames / seconds for name, seconds in best.items()}
-    clip_of = {"width": width, "height": height, "frames": frames, "encode": encode}
-    return {**clip_of, **rates, "ratio": rates["identity"] / rates["null"]}
+    about = {"width": width, "height": height, "frames": frames, "encode": encode}
+    ratios = {
+        "ratio": rates["identity"] / rates["null"],
+        "pipe_ratio": rates["pipe"] / rates["null"],
+    }
+    return {"clip": clip and clip.name, **about, **rates, **ratios, "memory_mb": peaks}
+
+
+def _pipe(program: str, clip: str, after: list[str]) -> int:
+    """Two ffmpegs with the pipe between them that gesso has, and nothing else."""
+    from ffmpeg_gesso.running import pipe
+
+    source, sink = pipe()
+    try:
+        before = ["-i", clip, "-c:v", "rawvideo", "-f", "nut", "pipe:1"]
+        giving = subprocess.Popen([program, *QUIET, *before], stdout=sink)
+        os.close(sink)
+        reading = ["-probesize", "32", "-f", "nut", "-i", "pipe:0"]
+        code = subprocess.call([program, *QUIET_INPUT, *reading, *after], stdin=source)
+    finally:
+        os.close(source)
+    return giving.wait() or code
+
+
+def _extent(clip: str) -> tuple[int, int, int]:
+    """Width, height and number of frames."""
+    import av
+
+    with av.open(clip) as container:
+        coded = container.streams.video[0].codec_context
+        size = coded.width, coded.height
+        return *size, sum(bool(packet.size) for packet in container.demux(video=0))
+
+
+@contextmanager
+def _watched(run: Run, peaks: dict[str, float]) -> Iterator[None]:
+    """Keep the peak memory in MB of gesso and of the ffmpegs before and after it; on Linux."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.02):
+            numbers = run.processes
+            if len(numbers) == 2:
+                for name, number in zip(
+                    PROCESSES, (numbers[0], os.getpid(), numbers[1]), strict=True
+                ):
+                    if peak := _peak(number):
+                        peaks[name] = max(peaks.get(name, 0), peak)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _peak(number: int) -> float | None:
+    with suppress(OSError):
+        for line in Path(f"/proc/{number}/status").read_text("ascii", "replace").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024 / 1e6
+    return None
 
 
 def _timed(call: Callable[[], int]) -> float:

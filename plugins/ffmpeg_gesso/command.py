@@ -40,7 +40,7 @@ class Verbatim(TyperCommand):
 
 
 def add(app: typer.Typer) -> None:
-    """Add ``gesso ffmpeg`` and ``gesso bench ffmpeg`` to ``app``."""
+    """Add ``gesso ffmpeg``, ``gesso bench ffmpeg`` and ``gesso bench flicker`` to ``app``."""
     from ffmpeg_gesso.benchmark import add as add_benchmark
 
     app.command("ffmpeg", cls=Verbatim, help=HELP)(ffmpeg)

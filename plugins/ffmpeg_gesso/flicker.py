@@ -176,7 +176,8 @@ def _wish(node: str, encode: list[str]) -> Wish:
     coding = coding_of(parse(encode), None)
     quality = coding.quality
     if coding.encoder and "codec" not in given:
-        quality = DEFAULT_QUALITY.get(coding.encoder) if quality is None else quality
+        if quality is None and not coding.by_rate:
+            quality = DEFAULT_QUALITY.get(coding.encoder)
         text += f":codec={coding.encoder}"
         if quality is not None and not given & {"quality", "crf", "qp"}:
             text += f":quality={quality:g}"
@@ -187,7 +188,11 @@ def _wish(node: str, encode: list[str]) -> Wish:
 
 
 def _probe(clip: Path) -> tuple[Raw, Fraction, str]:
-    """What the frames of a clip share, their rate, and the pixel format to take them in."""
+    """What the frames of a clip share, their rate, and the pixel format to take them in.
+
+    Raises:
+        InputError: it is no video.
+    """
     try:
         import av
     except ImportError as error:
@@ -216,6 +221,8 @@ def _pictures(path: str, frames: int, raw: Raw, pixels: str) -> Generator[bytes,
         try:
             while len(picture := process.stdout.read(raw.size)) == raw.size:
                 yield picture
+            if code := process.wait():
+                raise GessoError(f"ffmpeg failed ({code})")
         finally:
             process.kill()
 
@@ -258,7 +265,7 @@ def _print(found: dict[str, Any]) -> None:
         values = [_number(row[name], digits) for name, _, digits in kept]
         table.add_row(row["way"], *values)
     size = f"{found['width']}x{found['height']}, {found['frames']} frames"
-    print(f"{found['clip']}: {size}, {100 * found['still']:.0f} % of them still")
+    print(f"{found['clip']}: {size}, {100 * found['still']:.0f} % of pixels still")
     Console(highlight=False).print(table)
     for name, reason in found["skipped"].items():
         print(f"skipped {name}: {reason}")

@@ -32,7 +32,7 @@ SHARED = frozenset(_SHARED.split())
 QUIET = ("-hide_banner", "-nostdin", "-nostats", "-loglevel")
 QUIETER = ("quiet", "panic", "fatal", "error")
 RAW = ("-c:v", "rawvideo", "-avoid_negative_ts", "disabled")
-PIXELS = ("-avioflags", "direct", "-f", "nut", "pipe:1")  # one copy less
+PIXELS = ("-f", "nut", "pipe:1")
 # Time base, aspect, timestamps and durations as text; NUT changes the first, drops the last.
 TIMES = ("-flush_packets", "1", "-f", "framecrc")
 CORNER = "crop=w='min(2,iw)':h='min(2,ih)':x=0:y=0"

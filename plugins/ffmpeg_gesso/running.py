@@ -31,7 +31,7 @@ from gesso.errors import GessoError, InputError
 if TYPE_CHECKING:
     from av.container import InputContainer
 
-__all__ = ["Run"]
+__all__ = ["Run", "pipe"]
 
 NANO = 10**9
 GRACE = 10.0  # seconds for a process to finish its files before it is killed
@@ -152,7 +152,7 @@ class Run:
         import av
 
         pipes = self._open(feed.source)
-        frames_in, frames_out = _pipe()
+        frames_in, frames_out = pipe()
         track_in, track_out = os.pipe()
         times_in, times_out = os.pipe()
         process = self._start(feed.source, pipes, (track_out, times_out), frames_out)
@@ -177,7 +177,7 @@ class Run:
         layout = layout_of(pixels)
         # Matroska has no time before zero.
         shift = max(0, -(early[0].pts * base).__floor__())
-        ahead, back = _pipe()
+        ahead, back = pipe()
         stages = Stages(
             chain(early, frames),
             layout.size(*size),
@@ -328,7 +328,8 @@ def _has_failed(process: subprocess.Popen[bytes]) -> bool:
     return False
 
 
-def _pipe() -> tuple[int, int]:
+def pipe() -> tuple[int, int]:
+    """A pipe as large as the kernel gives it to anybody."""
     ends = os.pipe()
     if sys.platform == "linux":
         import fcntl

@@ -11,11 +11,12 @@ import pytest
 from typer.testing import CliRunner
 
 import gesso_hooks
-from ffmpeg_gesso.flicker import measure
-from gesso.errors import InputError
+from ffmpeg_gesso.flicker import _wish, measure
+from gesso.errors import GessoError, InputError
 from gesso.field import noise_field
 from gesso.frame import Frame
 from gesso.programs import ffmpeg
+from gesso.target import Target
 from gesso_cli.app import build
 
 pytest.importorskip("skimage")
@@ -83,7 +84,7 @@ def test_the_table_names_every_way(still: Path) -> None:
     arguments = ["bench", "flicker", str(still), "--encode", "", "--node", NODE, "--frames", "2"]
     result = CliRunner().invoke(build(), arguments)
     assert result.exit_code == 0, result.output
-    assert "64x48, 2 frames, 100 % of them still" in result.stdout
+    assert "64x48, 2 frames, 100 % of pixels still" in result.stdout
     assert all(word in result.stdout for word in ("plain", "fixed", "fresh", "warped error"))
 
 
@@ -108,3 +109,18 @@ def test_one_frame_is_no_video(tmp_path: Path) -> None:
     clip = make(tmp_path / "one.mkv", "-frames:v", "1")
     with pytest.raises(InputError, match="two or more"):
         measure(clip, [], NODE, 3)
+
+
+def test_the_node_learns_what_codes_the_clip() -> None:
+    assert _wish("enhance=fast", ["-c:v", "libx265", "-crf", "31"]).target == Target("hevc", 31)
+    assert _wish("gesso=enhance=fast", ["-c:v", "libx264"]).target == Target("hevc", 23)
+    stated = "enhance=fast:codec=jpeg:quality=40"
+    assert _wish(stated, ["-c:v", "libx265", "-crf", "31"]).target == Target("jpeg", 40)
+    with pytest.raises(InputError, match="name codec"):
+        _wish("enhance=fast", ["-c:v", "libx265", "-b:v", "1M"])
+
+
+def test_an_encoder_that_fails_is_told(still: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(GessoError, match="ffmpeg failed"):
+        measure(still, ["-c:v", "nonesuch"], NODE, 3)
+    assert "nonesuch" in capfd.readouterr().err

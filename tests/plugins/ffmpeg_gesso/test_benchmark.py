@@ -1,0 +1,57 @@
+"""`gesso bench ffmpeg` measures every way over the same frames."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from gesso.errors import InputError
+from gesso.programs import ffmpeg
+from gesso_cli.app import build
+
+pytest.importorskip("av")
+SMALL = ("bench", "ffmpeg", "--frames", "5", "--repeats", "1")
+
+
+@pytest.fixture(autouse=True)
+def binary() -> str:
+    try:
+        return ffmpeg()
+    except InputError as error:
+        pytest.skip(str(error))
+
+
+def test_every_way_has_a_rate_and_a_ratio() -> None:
+    arguments = [*SMALL, "--width", "64", "--height", "48", "--json"]
+    result = CliRunner().invoke(build(), arguments)
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert (found["clip"], found["width"], found["height"], found["frames"]) == (None, 64, 48, 5)
+    assert found["ratio"] == pytest.approx(found["identity"] / found["null"])
+    assert found["pipe_ratio"] == pytest.approx(found["pipe"] / found["null"])
+    if sys.platform == "linux":
+        assert set(found["memory_mb"]) <= {"ffmpeg before", "gesso", "ffmpeg after"}
+        assert all(1 < peak < 1e5 for peak in found["memory_mb"].values())
+
+
+def test_a_clip_of_the_users_is_measured(binary: str, tmp_path: Path) -> None:
+    clip = tmp_path / "three.mkv"
+    source = ["-f", "lavfi", "-i", "testsrc2=s=32x16:r=5", "-frames:v", "3", "-c:v", "ffv1"]
+    subprocess.run([binary, "-v", "error", "-nostdin", *source, str(clip)], check=True)
+    result = CliRunner().invoke(build(), [*SMALL, "--clip", str(clip), "--encode", "-c:v mpeg4"])
+    assert result.exit_code == 0, result.output
+    assert "32x16, 3 frames, -c:v mpeg4: null " in result.stdout
+    assert "the pipe's: " in result.stdout
+
+
+def test_a_clip_that_is_none(tmp_path: Path) -> None:
+    clip = tmp_path / "no.mkv"
+    clip.write_bytes(b"nothing")
+    result = CliRunner().invoke(build(), [*SMALL, "--clip", str(clip)])
+    assert result.exit_code == 1
+    assert "ffmpeg failed" in result.output
