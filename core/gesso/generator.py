@@ -9,6 +9,7 @@ else is the consistency model's, bit for bit.
 from __future__ import annotations
 
 import warnings
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,15 +23,28 @@ from gesso.estimator import labels_of, nominal_error
 from gesso.frame import Frame
 from gesso.options import PreprocessOptions
 from gesso.runtime import Runtime
+from gesso.space import PIXELS, Space, fitted
 from gesso.target import Target
 from gesso.tiling import Box, run_tiled
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from gesso.unet import WindowUNet
 
-__all__ = ["QPS", "Generator", "Preprocessor", "is_tuned", "load_generator", "load_preprocessor"]
+__all__ = [
+    "QPS",
+    "Generator",
+    "OneStep",
+    "Preprocessor",
+    "base_of",
+    "is_tuned",
+    "load_generator",
+    "load_preprocessor",
+    "read_network",
+    "save_attention",
+    "write_tuned",
+]
 
 # The rate indices of everyday stills, about JPEG's qualities 90 to 7.
 QPS = (22.0, 47.0)
@@ -47,32 +61,36 @@ def is_tuned(key: str) -> bool:
     return ".attentions." in key
 
 
-class Generator:
+class OneStep(ABC):
     """G(source, codec, rate index) -> picture to be coded, one evaluation without noise.
 
     Args:
-        network: with a class per codec and one for any other.
         codecs: those it was tuned for, in the order of their classes.
-        dtype: what the network computes in.
+        grid: pixels; sizes and offsets of tiles are multiples of it.
+        space: where the evaluation is.
+        tile: side in pixels that its network was trained at; None where any will do.
         qps: the (best, worst) rate index that it was tuned for.
     """
 
     def __init__(
         self,
-        network: WindowUNet,
         codecs: Sequence[str],
-        dtype: torch.dtype = torch.float32,
+        grid: int,
+        space: Space = PIXELS,
+        tile: int | None = None,
         qps: tuple[float, float] = QPS,
     ) -> None:
-        self.qps = qps
-        self.denoiser = EDMDenoiser(_Labelled(network), dtype)
         self.labels = labels_of(codecs)
-        self.grid = network.grid
+        self.grid, self.space, self.tile, self.qps = grid, space, tile, qps
 
     @property
+    @abstractmethod
     def device(self) -> torch.device:
         """Where the network's weights are."""
-        return self.denoiser.device
+
+    @abstractmethod
+    def step(self, x: Tensor, qp: Tensor, label: Tensor) -> Tensor:
+        """The one evaluation, (B, C, h, w) of ``space`` to the same."""
 
     def __call__(self, source: Tensor, qp: Tensor, label: Tensor) -> Tensor:
         """Pictures to be coded.
@@ -82,11 +100,9 @@ class Generator:
             qp: (B,), rate indices.
             label: (B,) of :meth:`label_of`, long.
         """
-        level = torch.tensor([SHARE * nominal_error(float(q)) for q in qp], device=source.device)
-        network = self.denoiser.network
-        assert isinstance(network, _Labelled)
-        network.label = label
-        return self.denoiser(source, level)
+        with torch.no_grad():
+            x = self.space.encode(source)
+        return self.space.decode(self.step(x, qp, label))
 
     def label_of(self, codec: str) -> int:
         """The class of a codec, or of the one most like it; 0 for one unlike any."""
@@ -105,6 +121,40 @@ class Generator:
         return min(max(target.qp, best), worst), self.label_of(target.codec)
 
 
+class Generator(OneStep):
+    """A :class:`OneStep` on pixels, by a network of our own.
+
+    Args:
+        network: with a class per codec and one for any other.
+        codecs: see :class:`OneStep`.
+        dtype: what the network computes in.
+        qps: see :class:`OneStep`.
+    """
+
+    def __init__(
+        self,
+        network: WindowUNet,
+        codecs: Sequence[str],
+        dtype: torch.dtype = torch.float32,
+        qps: tuple[float, float] = QPS,
+    ) -> None:
+        super().__init__(codecs, network.grid, qps=qps)
+        self.denoiser = EDMDenoiser(_Labelled(network), dtype)
+
+    @property
+    def device(self) -> torch.device:
+        """See :class:`OneStep`."""
+        return self.denoiser.device
+
+    def step(self, x: Tensor, qp: Tensor, label: Tensor) -> Tensor:
+        """See :class:`OneStep`."""
+        level = torch.tensor([SHARE * nominal_error(float(q)) for q in qp], device=x.device)
+        network = self.denoiser.network
+        assert isinstance(network, _Labelled)
+        network.label = label
+        return self.denoiser(x, level)
+
+
 class _Labelled(nn.Module):
     """A network whose every input has the class that was set last."""
 
@@ -119,9 +169,9 @@ class _Labelled(nn.Module):
 
 
 class Preprocessor:
-    """What ``gesso.load(role="preprocessor")`` gives: frames through a :class:`Generator`."""
+    """What ``gesso.load(role="preprocessor")`` gives: frames through a :class:`OneStep`."""
 
-    def __init__(self, generator: Generator) -> None:
+    def __init__(self, generator: OneStep) -> None:
         self.generator = generator
 
     def __call__(
@@ -137,6 +187,7 @@ class Preprocessor:
             labels = torch.full((len(source),), label, device=source.device)
             return (generator(source, qp, labels).clamp(-1, 1) + 1) / 2
 
+        runtime = fitted(runtime, generator, generator.grid)
         with torch.inference_mode():
             return run_tiled(frame, process, generator.grid, runtime)
 
@@ -160,6 +211,17 @@ def load_generator(card: ModelCard, runtime: Runtime) -> Generator:
     return Generator(network, card.settings["codecs"], runtime.dtype, qps)
 
 
+def base_of(card: ModelCard) -> ModelCard:
+    """The model that a preprocessor was tuned in; raises ModelError for other weights of it."""
+    base = get_model(card.settings["base"], "prior")
+    if base.sha256 != card.settings["base_sha256"]:
+        raise ModelError(
+            f"{card.name!r} was tuned on other weights of {base.name!r} than are here; "
+            "install the version it came with, or train it anew"
+        )
+    return base
+
+
 def read_network(card: ModelCard) -> WindowUNet:
     """The network of a preprocessor's card, in float32 on the CPU."""
     from safetensors import SafetensorError
@@ -167,12 +229,7 @@ def read_network(card: ModelCard) -> WindowUNet:
 
     from gesso.unet import WindowUNet
 
-    base = get_model(card.settings["base"], "prior")
-    if base.sha256 != card.settings["base_sha256"]:
-        raise ModelError(
-            f"{card.name!r} was tuned on other weights of {base.name!r} than are here; "
-            "install the version it came with, or train it anew"
-        )
+    base = base_of(card)
     try:
         network: WindowUNet = WindowUNet.from_config(WindowUNet.load_config(str(card.folder)))
         weights = load_file(base.verify()) | load_file(card.verify())
@@ -184,10 +241,17 @@ def read_network(card: ModelCard) -> WindowUNet:
 
 def write_tuned(network: WindowUNet, folder: Path) -> str:
     """Write config and attention modules (fp16) of a network; returns the file's name."""
+    tuned = {k: v for k, v in network.state_dict().items() if is_tuned(k)}
+    name = save_attention(tuned, folder)
+    network.save_config(str(folder))
+    return name
+
+
+def save_attention(tensors: Mapping[str, Tensor], folder: Path) -> str:
+    """Write tensors as fp16 into ``folder``; returns the file's name."""
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    network.save_config(str(folder))
-    tuned = {k: v.half().contiguous() for k, v in network.state_dict().items() if is_tuned(k)}
-    save_file(tuned, folder / "attention.safetensors")
+    half = {key: value.detach().half().contiguous() for key, value in tensors.items()}
+    save_file(half, folder / "attention.safetensors")
     return "attention.safetensors"

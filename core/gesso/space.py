@@ -60,14 +60,14 @@ def space_of(denoiser: Denoiser) -> Space:
     return space
 
 
-def trained_tile(denoiser: Denoiser) -> int | None:
-    """The side in pixels that the denoiser asks to be run at; None where any will do."""
-    tile = getattr(denoiser, "tile", None)
+def trained_tile(model: object) -> int | None:
+    """The side in pixels that a model asks to be run at; None where any will do."""
+    tile = getattr(model, "tile", None)
     return None if tile is None else int(tile)
 
 
-def fitted(runtime: Runtime, denoiser: Denoiser, grid: int) -> Runtime:
-    """The runtime with tiles no larger than those that the denoiser was trained at.
+def fitted(runtime: Runtime, model: object, grid: int) -> Runtime:
+    """The runtime with tiles no larger than those that the model was trained at.
 
     Group norms and global attention take their statistics over the whole tile, so a foreign
     network is given what it knows. Neighbours share a quarter of such a tile, or the runtime's
@@ -75,10 +75,10 @@ def fitted(runtime: Runtime, denoiser: Denoiser, grid: int) -> Runtime:
 
     Args:
         runtime: as the user asked for it.
-        denoiser: see :func:`trained_tile`.
+        model: see :func:`trained_tile`.
         grid: pixels that tiles and overlaps are to be multiples of.
     """
-    tile = trained_tile(denoiser)
+    tile = trained_tile(model)
     if tile is None or runtime.tile < tile:
         return runtime
     step = math.lcm(grid, 4)

@@ -175,10 +175,9 @@ def _load_generator(card: ModelCard, size: int) -> int:
     import torch
     from safetensors.torch import load_file
 
-    from gesso.generator import load_generator
     from gesso.runtime import Runtime
 
-    generator = load_generator(card, Runtime("cpu", "fp32"))
+    generator = card.make(Runtime("cpu", "fp32")).generator
     with torch.inference_mode():
         source, one = torch.zeros(1, 3, size, size), torch.ones(1, dtype=torch.long)
         picture = generator(source, torch.tensor([37.0]), one)

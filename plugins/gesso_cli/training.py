@@ -63,7 +63,11 @@ def configure(
     known = {"name": out.absolute().name} | _saved(out / "checkpoint" / "state.json")
     known |= {key: value for key, value in given.items() if value is not None}
     # How the network was begun decides, not what the defaults are by now.
-    begun = known.pop("network", None) or (_network(start) if start else {})
+    names = [field.name for field in fields(kind.config_type)]
+    base = _base(start) if "base" in names else ""
+    if base:
+        known.setdefault("base", base)
+    begun = known.pop("network", None) or (_network(start) if start and not base else {})
     shape = begun | {key: value for key, value in network.items() if value is not None}
     defaults = inspect.signature(WindowUNet).parameters
     known["network"] = {
@@ -73,7 +77,6 @@ def configure(
         if key in defaults and not key.endswith("_embeds") and value != defaults[key].default
     }
     known |= {"data": str(data), "out": str(out), "val": str(val) if val else known.get("val")}
-    names = [field.name for field in fields(kind.config_type)]
     return kind.config_type(**_tuples({key: known[key] for key in names if key in known}))
 
 
@@ -90,6 +93,13 @@ def _saved(state: Path) -> dict[str, Any]:
         return dict(json_format.loads(state.read_text(encoding="utf-8"))["config"])
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{state} is no checkpoint; remove its folder to start anew") from error
+
+
+def _base(start: Path | None) -> str:
+    """The Stable Diffusion that a preprocessor is begun in; imports torch."""
+    from gesso.training.latent_family import base_folder
+
+    return base_folder(start)
 
 
 def _network(folder: Path) -> dict[str, Any]:

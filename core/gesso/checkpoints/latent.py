@@ -54,12 +54,13 @@ class LatentSpace(Space):
 
     def encode(self, pixels: Tensor) -> Tensor:
         """See :class:`gesso.space.Space`."""
-        latents = self.vae.encode(pixels.float()).latent_dist.mode()
+        latents = self.vae.encode(pixels.float()).latent_dist.mode().float()
         return cast(Tensor, (latents - self.shift) * self.scale)
 
     def decode(self, x: Tensor) -> Tensor:
         """See :class:`gesso.space.Space`."""
-        return cast(Tensor, self.vae.decode(x.float() / self.scale + self.shift).sample)
+        # Under autocast, as in training, the network's own dtype is a lower one.
+        return cast(Tensor, self.vae.decode(x.float() / self.scale + self.shift).sample.float())
 
     def level(self, sigma: float) -> float:
         """See :class:`gesso.space.Space`."""

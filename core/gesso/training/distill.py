@@ -17,14 +17,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from gesso.cards import get_model
-from gesso.denoiser import EDMDenoiser, load_network
 from gesso.estimator import nominal_error
 from gesso.evaluation.perceptual import dists, lpips_alex
 from gesso.generator import QPS
 from gesso.runtime import Runtime
-from gesso.training.attention import AttentionConfig, AttentionTrainer
+from gesso.training.attention import AttentionConfig, AttentionTrainer, based
 from gesso.training.checkpoint import load_checkpoint, save_checkpoint
+from gesso.training.family import karras_level
 from gesso.training.loop import Batch, Log, train
 from gesso.training.prior import edm_weight, mean_square
 
@@ -38,10 +37,11 @@ class DistillConfig(AttentionConfig):
     """A run of ``gesso train distill``.
 
     Attributes:
-        teacher: name of the prior whose score is distilled.
+        teacher: name of the prior whose score is distilled; a Stable Diffusion is its own.
         xi: weight of the score difference (CiD), 1 as reported.
         fake_lr: of the fake score, which learns what the generator makes.
-        sigma_range: noise levels at which the scores are compared, those the prior knows.
+        sigma_range: noise levels at which the scores are compared, those the prior knows;
+            Stable Diffusion's are its schedule's.
     """
 
     verb: ClassVar[str] = "distill"
@@ -75,13 +75,6 @@ def cid_loss(real: Tensor, fake: Tensor, clean: Tensor, xi: float) -> Tensor:
     return weight * (gap * (real - clean) - xi * gap.square()).mean((1, 2, 3))
 
 
-def karras_level(u: Tensor, low: float, high: float) -> Tensor:
-    """Noise level at u in [0, 1], from ``high`` to ``low`` (Karras et al. 2022, Eq. 5, rho 7)."""
-    top, bottom = high ** (1 / 7), low ** (1 / 7)
-    level: Tensor = (top + u * (bottom - top)) ** 7
-    return level
-
-
 class DistillTrainer(AttentionTrainer):
     """Two networks in turn: the fake score follows the generator, the generator both scores."""
 
@@ -92,10 +85,8 @@ class DistillTrainer(AttentionTrainer):
 
     def __init__(self, config: DistillConfig, runtime: Runtime) -> None:
         super().__init__(config, runtime)
-        card = get_model(config.teacher, "prior")
-        teacher = load_network(card, Runtime(runtime.device_name, "fp32"))
-        self.teacher: nn.Module = teacher
-        self.fake: nn.Module = deepcopy(teacher).train().requires_grad_(True)
+        self.teacher = self.family.teacher(config.teacher)
+        self.fake = deepcopy(self.teacher).train().requires_grad_(True)
         # SiD's: without momentum, since what it learns from moves.
         self.fake_optimizer = torch.optim.AdamW(
             self.fake.parameters(), config.fake_lr, betas=(0.0, 0.99), weight_decay=0.0
@@ -113,16 +104,21 @@ class DistillTrainer(AttentionTrainer):
     def update(self, *batch: Tensor) -> tuple[Tensor, Tensor]:
         """One step of the fake score on what the generator makes now, then one of its own."""
         self._follow(*map(self.to_device, batch))
-        return super().update(*batch)
+        # Until its own backward pass is over, which may evaluate the score once more.
+        self.fake.requires_grad_(False)
+        try:
+            return super().update(*batch)
+        finally:
+            self.fake.requires_grad_(True)
 
     def _follow(self, source: Tensor, label: Tensor, qp: Tensor) -> None:
         with torch.no_grad():
-            made = self.generated(self.network, source, qp, label).clamp(-1, 1)
-        # EDM's own levels (P_mean -1.2, P_std 1.2 in SiD) are those of the prior here.
-        sigma = (torch.randn(len(made), generator=self.fake_noise) * 0.9 - 2.1).exp()
-        sigma = sigma.clamp(*self.config.sigma_range).to(made.device)
+            made = self.stepped(self.network, self.encoded(source), qp, label)
+            made = self.family.space.bound(made)
+        bounds = self.config.sigma_range
+        sigma = self.family.fake_levels(bounds, len(made), self.fake_noise).to(made.device)
         found = self._score(self.fake, made, sigma, self.fake_noise)
-        loss = (edm_weight(sigma, self.network.sigma_data) * mean_square(found - made)).mean()
+        loss = (edm_weight(sigma, self.family.sigma_data) * mean_square(found - made)).mean()
         self.fake_optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch states no types here
         norm = nn.utils.clip_grad_norm_(self.fake.parameters(), 1.0)
@@ -132,17 +128,15 @@ class DistillTrainer(AttentionTrainer):
     def loss(self, *batch: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """:func:`cid_loss`; gradients flow through both scores into the generated picture."""
         source, label, qp = batch
-        made = self.generated(self.network, source, qp, label)
-        u = 0.8 * torch.rand(len(made), generator=self.noise)
-        sigma = karras_level(u, *self.config.sigma_range).to(made.device)
+        clean = self.encoded(source)
+        made = self.stepped(self.network, clean, qp, label)
+        sigma = self.family.levels(self.config.sigma_range, len(made), self.noise).to(made.device)
         state = self.noise.get_state()
-        self.fake.requires_grad_(False)
         real = self._score(self.teacher, made, sigma, self.noise)
         # Both see the same noise.
         self.noise.set_state(state)
         fake = self._score(self.fake, made, sigma, self.noise)
-        self.fake.requires_grad_(True)
-        each = cid_loss(real, fake, source, self.config.xi)
+        each = cid_loss(real, fake, clean, self.config.xi)
         level = torch.tensor([nominal_error(float(q)) for q in qp])
         return each.mean(), each.detach(), level
 
@@ -151,7 +145,7 @@ class DistillTrainer(AttentionTrainer):
     ) -> Tensor:
         noise = torch.randn(made.shape, generator=generator).to(made.device)
         with torch.autocast(made.device.type, torch.bfloat16):
-            return EDMDenoiser(network)(made + sigma[:, None, None, None] * noise, sigma)
+            return self.family.score(network)(made + sigma[:, None, None, None] * noise, sigma)
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
@@ -197,4 +191,5 @@ def train_distill(
     stop: Callable[[], bool] | None = None,
 ) -> Path:
     """Distil a generator; see :func:`gesso.training.loop.train`."""
-    return train(DistillTrainer(config, runtime or Runtime()), start, log, stop)
+    trainer = DistillTrainer(based(config, start), runtime or Runtime())
+    return train(trainer, start, log, stop)

@@ -22,7 +22,7 @@ from gesso.runtime import Runtime
 from gesso.training.checkpoint import load_checkpoint, save_checkpoint
 from gesso.unet import WindowUNet
 
-__all__ = ["Trainer", "TrainingConfig", "train"]
+__all__ = ["Trainer", "TrainingConfig", "load_weights", "train"]
 
 Log = Callable[[dict[str, Any]], None]
 Batch = tuple[Tensor, ...]
@@ -96,11 +96,11 @@ def _listed(value: object) -> str:
 
 
 class Trainer(ABC):
-    """One run of a :class:`gesso.unet.WindowUNet`: what it learns from, and how it is judged."""
+    """One run of a network, ours as a rule: what it learns from, and how it is judged."""
 
     config_type: ClassVar[type[TrainingConfig]]
     role: ClassVar[Role] = "prior"
-    factory: ClassVar[str] = "gesso.denoiser:load_prior"
+    factory: str = "gesso.denoiser:load_prior"
     summary: ClassVar[str]
     # What the figures of a validation are, in few words.
     measured: ClassVar[str]
@@ -114,7 +114,8 @@ class Trainer(ABC):
         torch.manual_seed(config.seed)
         self.rng = np.random.default_rng(config.seed)
         self.noise = torch.Generator().manual_seed(config.seed)
-        self.network = WindowUNet(**self.shape())
+        # Any: :class:`gesso.unet.WindowUNet`, or what :meth:`build` gives in its place.
+        self.network: Any = self.build()
         for key, parameter in self.network.named_parameters():
             parameter.requires_grad_(self.trains(key))
         self.place(self.network)
@@ -132,6 +133,10 @@ class Trainer(ABC):
     def shape(self) -> dict[str, Any]:
         """Arguments of :class:`gesso.unet.WindowUNet`."""
         return dict(self.config.network)
+
+    def build(self) -> Any:
+        """The network, with its ``grid``; its state dict is what a checkpoint holds."""
+        return WindowUNet(**self.shape())
 
     def trains(self, key: str) -> bool:
         """Whether the tensor of that name is trained; all are."""
@@ -188,7 +193,7 @@ class Trainer(ABC):
         return each, level
 
     @contextlib.contextmanager
-    def averaged(self) -> Iterator[WindowUNet]:
+    def averaged(self) -> Iterator[Any]:
         """The network with its averaged weights, restored afterwards."""
         current = {k: v.clone() for k, v in self.network.state_dict().items()}
         self.network.load_state_dict(self.average)
@@ -237,21 +242,10 @@ class Trainer(ABC):
 
         Tensors that only this network has are left as they are.
         """
-        try:
-            weights = WindowUNet.from_pretrained(
-                str(folder), local_files_only=True, low_cpu_mem_usage=False
-            ).state_dict()
-            for key, value in self.network.state_dict().items():
-                if self.new in key:
-                    weights.setdefault(key, value.detach().cpu())
-            self.network.load_state_dict(weights)
-        except (OSError, RuntimeError, ValueError, TypeError) as error:
-            raise InputError(
-                f"cannot begin from {folder}: no model of this network is there ({error})"
-            ) from error
+        load_weights(self.network, folder, self.new)
         self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
 
-    def write(self, network: WindowUNet, folder: Path) -> str:
+    def write(self, network: Any, folder: Path) -> str:
         """Write a network into ``folder``, as a diffusers model in fp16; the weights' file."""
         half = WindowUNet(**self.shape())
         half.load_state_dict(network.state_dict())
@@ -281,6 +275,22 @@ class Trainer(ABC):
             figures=figures,
             settings=self.settings,
         ).write()
+
+
+def load_weights(network: WindowUNet, folder: str | Path, new: str) -> None:
+    """Load finished weights in diffusers' format; those with ``new`` in their name may lack."""
+    try:
+        weights = WindowUNet.from_pretrained(
+            str(folder), local_files_only=True, low_cpu_mem_usage=False
+        ).state_dict()
+        for key, value in network.state_dict().items():
+            if new in key:
+                weights.setdefault(key, value.detach().cpu())
+        network.load_state_dict(weights)
+    except (OSError, RuntimeError, ValueError, TypeError) as error:
+        raise InputError(
+            f"cannot begin from {folder}: no model of this network is there ({error})"
+        ) from error
 
 
 def train(

@@ -22,7 +22,7 @@ from gesso.errors import InputError
 from gesso.estimator import nominal_error
 from gesso.generator import QPS
 from gesso.runtime import Runtime
-from gesso.training.attention import UNNAMED, AttentionConfig, AttentionTrainer
+from gesso.training.attention import UNNAMED, AttentionConfig, AttentionTrainer, based
 from gesso.training.loop import Batch, Log, train
 from gesso.training.schedule import RateSchedule, level_near
 from gesso.trial import Trial
@@ -177,4 +177,5 @@ def train_preprocess(
     stop: Callable[[], bool] | None = None,
 ) -> Path:
     """Tune a preprocessor; see :func:`gesso.training.loop.train`."""
-    return train(PreprocessTrainer(config, runtime or Runtime()), start, log, stop)
+    trainer = PreprocessTrainer(based(config, start), runtime or Runtime())
+    return train(trainer, start, log, stop)
