@@ -6,7 +6,7 @@ import json as json_format
 import shutil
 import tempfile
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,7 @@ def rehearse(
         say(problem)
     if not usable:
         raise InputError(f"no picture in {config.data} can be used with --crop {config.crop}")
+    size = _footprint(config)
     held_out = picture_files(config.val) if config.val else []
     with tempfile.TemporaryDirectory(prefix="gesso-dry-run-") as temporary:
         root = Path(temporary)
@@ -58,7 +59,7 @@ def rehearse(
     seconds = pictures / result["pictures_per_second"]
     seconds += rounds * result["seconds_per_validation"] * share
     result |= {"pictures": len(usable), "problems": problems, "steps": config.steps}
-    result |= {"estimated_seconds": seconds, "command": config.command()}
+    result |= {"footprint": size, "estimated_seconds": seconds, "command": config.command()}
     if json:
         answer_json(result)
         return
@@ -90,6 +91,19 @@ def _look(files: list[Path], crop: int) -> tuple[list[Path], list[str]]:
     if small:
         problems.append(f"{small} pictures are smaller than --crop {crop} and are not used")
     return usable, problems
+
+
+def _footprint(config: TrainingConfig) -> dict[str, int] | None:
+    """What a step in Stable Diffusion will take, said before it is tried; None for our own."""
+    from gesso.training.attention import AttentionConfig
+
+    if not isinstance(config, AttentionConfig) or not config.base:
+        return None
+    from gesso.training.footprint import footprint_of
+
+    found = footprint_of(config)
+    say(found.describe())
+    return asdict(found)
 
 
 def _copy(files: list[Path], folder: Path) -> Path:

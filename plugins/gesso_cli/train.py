@@ -196,7 +196,8 @@ def distill(
     """Distil a prior into a one-step generator of pictures to be coded (CiD; GenDR 2025).
 
     The first stage of a preprocessor; train preprocess is the second. --from names a
-    consistency model, whose attention alone is trained. Otherwise as train prior.
+    consistency model or a Stable Diffusion folder, whose attention alone is trained.
+    Otherwise as train prior.
     """
     given = locals()
     given["codecs"] = tuple(o.names(codecs)) if codecs is not None else None
@@ -250,7 +251,7 @@ def preprocess(
 ) -> None:
     """Tune a preprocessor for rate and perception, through differentiable codecs.
 
-    --from names what train distill wrote, or a consistency model. Attention alone is trained,
+    --from names what train distill wrote, or what that begins from. Attention alone is trained,
     and written; the rest is looked up in the model it began from. Otherwise as train prior.
     """
     given = locals()

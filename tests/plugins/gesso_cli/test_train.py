@@ -13,10 +13,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from PIL import Image
+from safetensors.torch import save_file
 from typer.testing import Result
 
 from gesso.cards import ModelCard
+from gesso.evaluation.perceptual import missing_dists, missing_lpips_alex
 from gesso.training.prior import PriorTrainer
 from gesso.unet import WindowUNet
 from gesso_cli.demo import photograph
@@ -166,3 +170,57 @@ def test_ctrl_c_checkpoints_and_says_how_to_go_on(folder: Path) -> None:
     state = json.loads((out / "checkpoint" / "state.json").read_text())
     reported = json.loads((out / "log.jsonl").read_text().splitlines()[-1])["step"]
     assert state["step"] >= reported
+
+
+@pytest.fixture
+def diffusion(tmp_path: Path) -> Path:
+    """A Stable Diffusion of a few thousand random weights, in diffusers' folders."""
+    torch.manual_seed(0)
+    place = tmp_path / "sd"
+    levels: dict[str, Any] = {"block_out_channels": (8, 8), "norm_num_groups": 4}
+    parts: dict[str, Any] = {
+        "unet": UNet2DConditionModel(
+            **levels, sample_size=16, layers_per_block=1, attention_head_dim=4,
+            cross_attention_dim=12,
+            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        ),
+        "vae": AutoencoderKL(
+            **levels, down_block_types=("DownEncoderBlock2D",) * 2,
+            up_block_types=("UpDecoderBlock2D",) * 2,
+        ),
+        "scheduler": DDIMScheduler(prediction_type="v_prediction"),
+    }  # fmt: skip
+    for name, part in parts.items():
+        part.save_pretrained(place / name)
+    index = {name: ["diffusers", type(part).__name__] for name, part in parts.items()}
+    (place / "model_index.json").write_text(json.dumps(index))
+    save_file({"prompt_embeds": torch.randn(7, 12)}, place / "prompt_embeds.safetensors")
+    return place
+
+
+missing = missing_lpips_alex() or missing_dists()
+
+
+@pytest.mark.skipif(missing is not None, reason=str(missing))
+def test_both_stages_in_stable_diffusion(
+    run: Run, folder: Path, diffusion: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gesso.training.preprocess.MEASURED", 2)
+    monkeypatch.setattr("gesso_cli.rehearsal.MOST", 1)
+    small = ("--batch", 1, "--crop", 32, "--codecs", "jpeg", "--device", "cpu")
+    one, two = folder.parent / "one", folder.parent / "two"
+    begin = ("train", "distill", folder, "--out", one, "--from", diffusion, *small)
+    rehearsed = run(*begin, "--steps", 9, "--dry-run", "--json")
+    assert rehearsed.exit_code == 0, rehearsed.stderr
+    assert "parameters" in rehearsed.stderr and "TFLOP" in rehearsed.stderr
+    assert json.loads(rehearsed.stdout)["footprint"]["tuned"] > 0
+    assert run(*begin, "--steps", 1).exit_code == 0
+    # Where the run was begun is in its checkpoint.
+    result = run("train", "distill", folder, "--out", one, "--steps", 2, "--device", "cpu")
+    assert result.exit_code == 0, result.stderr
+    begin = ("train", "preprocess", folder, "--out", two, "--from", one / "model", *small)
+    result = run(*begin, "--steps", 1)
+    assert result.exit_code == 0, result.stderr
+    card = ModelCard.read(two / "model")
+    assert (card.name, card.settings["base"]) == ("two", str(diffusion))
