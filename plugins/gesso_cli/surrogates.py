@@ -32,7 +32,7 @@ def surrogates(
 ) -> None:
     """Compare codecs' surrogates with the codecs: decodes in PSNR, rates by rank.
 
-    Models are trained through surrogates, and effort max descends through them; what counts
+    Models are trained through surrogates, and pictures prepared through them; what counts
     is always measured with the real codec.
     """
     from gesso.codec import get_codec
