@@ -57,6 +57,40 @@ def outcomes() -> Callable[..., tuple[Outcomes, str]]:
     return _outcomes
 
 
+@pytest.fixture(scope="session")
+def unchanged(outcomes: Callable[..., tuple[Outcomes, str]]) -> Callable[..., str]:
+    """``unchanged(suite, arguments, plugin, given)``: all outcomes are those without the plug-in.
+
+    Returns what was printed with it. At least ``passed`` tests pass; ``but`` names exceptions.
+    """
+    stock: dict[tuple[Path, tuple[str, ...]], Outcomes] = {}
+
+    def compare(
+        suite: Path,
+        arguments: Sequence[str],
+        plugin: Path,
+        given: Mapping[str, str] | None = None,
+        *,
+        passed: int,
+        but: Sequence[str] = (),
+    ) -> str:
+        key = suite, tuple(arguments)
+        if key not in stock:
+            stock[key] = outcomes(suite, arguments)[0]
+        expected = stock[key]
+        found, printed = outcomes(suite, arguments, plugin, given)
+        different = {
+            name: (expected.get(name), found.get(name))
+            for name in (expected.keys() | found.keys()) - set(but)
+            if expected.get(name) != found.get(name)
+        }
+        assert not different
+        assert Counter(expected.values())["passed"] >= passed
+        return printed
+
+    return compare
+
+
 def _outcomes(
     suite: Path,
     arguments: Sequence[str],

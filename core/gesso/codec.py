@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 __all__ = [
     "PILLOW_CODECS",
     "Codec",
+    "DifferentiableCodec",
     "JpegCodec",
     "PillowCodec",
     "check_quality",
     "codecs",
+    "differentiable_codecs",
     "get_codec",
     "interpolate_anchors",
     "register_codec",
@@ -59,6 +61,21 @@ class Codec(Protocol):
 
     def qp(self, quality: float) -> float:
         """The rate index of a quality, on HEVC's QP scale."""
+        ...
+
+
+@runtime_checkable
+class DifferentiableCodec(Codec, Protocol):
+    """A codec that a gradient can be had for."""
+
+    def surrogate(
+        self, *qualities: float, rounding: Rounding = "straight-through"
+    ) -> Callable[[Tensor], Coded]:
+        """Encoding and decoding RGB (B, 3, H, W) on [0, 1], with the rate.
+
+        One quality for all pictures, or one for each; for ``rounding`` see
+        :func:`gesso.surrogates.rounding.rounded`.
+        """
         ...
 
 
@@ -191,6 +208,11 @@ def register_codec(codec: Codec) -> None:
 def codecs() -> dict[str, Codec]:
     """The codecs there are, by name."""
     return dict(_registry)
+
+
+def differentiable_codecs() -> dict[str, DifferentiableCodec]:
+    """Those of them that a gradient can be had for."""
+    return {n: codec for n, codec in codecs().items() if isinstance(codec, DifferentiableCodec)}
 
 
 def get_codec(name: str) -> Codec:

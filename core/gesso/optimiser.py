@@ -14,7 +14,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from gesso.codec import codecs, get_codec
+from gesso.codec import DifferentiableCodec, differentiable_codecs, get_codec
 from gesso.distance import perceptual_distance
 from gesso.errors import InputError
 from gesso.frame import Frame
@@ -65,8 +65,8 @@ def optimise(
         ModelError: the weights of LPIPS or DISTS are not here.
     """
     codec = get_codec(target.codec)
-    if not hasattr(codec, "surrogate"):
-        able = ", ".join(sorted(n for n, c in codecs().items() if hasattr(c, "surrogate")))
+    if not isinstance(codec, DifferentiableCodec):
+        able = ", ".join(sorted(differentiable_codecs()))
         raise InputError(
             f"efforts medium and max go through the codec, and {codec.name} has no gradient; "
             f"use effort fast, or one of: {able}"
@@ -124,7 +124,7 @@ def _descend(
         for group in adam.param_groups:
             group["lr"] = RATE * (0.55 + 0.45 * math.cos(math.pi * step / steps))
         adam.zero_grad()
-        cost.backward()  # type: ignore[no-untyped-call]
+        cost.backward()  # type: ignore[no-untyped-call]  # torch states no types here
         adam.step()
         tick()
     return best

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,15 +15,10 @@ ROUTINE = [f"tests/test_{name}.py" for name in ("zoo", "models", "init")]
 
 @pytest.mark.timeout(600)
 def test_its_own_tests_say_what_they_say_without_gesso(
-    sources: Callable[[str], Path],
-    outcomes: Callable[..., tuple[dict[str, str], str]],
-    tmp_path: Path,
+    sources: Callable[[str], Path], unchanged: Callable[..., str], tmp_path: Path
 ) -> None:
     # Away from its sources, so that the installed package is tested.
     shutil.copytree(sources("compressai") / "tests", tmp_path / "tests")
     arguments = [*ROUTINE, "-m", "not pretrained", "-c", os.devnull, "--rootdir", str(tmp_path)]
-    expected, _ = outcomes(tmp_path, arguments)
-    found, printed = outcomes(tmp_path, arguments, HERE / "gesso_in_compressai.py")
-    assert found == expected
-    assert Counter(found.values())["passed"] > 20
+    printed = unchanged(tmp_path, arguments, HERE / "gesso_in_compressai.py", passed=21)
     assert "gesso: 17 entries" in printed

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import gesso_hooks
 from compressai_gesso.sides import Sides, checked
-from gesso.codec import Codec, get_codec
+from gesso.codec import Codec, DifferentiableCodec, get_codec
 from gesso.errors import InputError
 from gesso.jpeg import JpegCoefficients, coefficients_for
 from gesso.target import Target
@@ -133,14 +133,14 @@ class FileModel(Sides):
         return replace(target, jpeg=jpeg)
 
     def _differentiable(self, x: Tensor) -> dict[str, Any]:
-        surrogate = getattr(self.codec, "surrogate", None)
-        if surrogate is None:
+        codec = self.codec
+        if not isinstance(codec, DifferentiableCodec):
             raise InputError(
                 f"{self.codec_name} has no gradient to train with; train through gesso-jpeg or "
                 "gesso-hevc, or call eval() first"
             )
         prepared = self.prepared(x, lambda: self.target)
-        found = surrogate(float(self._quality))(prepared.float())
+        found = codec.surrogate(float(self._quality))(prepared.float())
         pixels = _rounded(prepared.detach())
         files = [self.codec.encode(image_of(each), int(self._quality)) for each in pixels]
         bits = x.new_tensor([8.0 * len(data) for data in files], dtype=torch.float32)

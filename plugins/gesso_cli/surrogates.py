@@ -35,12 +35,12 @@ def surrogates(
     Models are trained through surrogates, and pictures prepared through them; what counts
     is always measured with the real codec.
     """
-    from gesso.codec import get_codec
-    from gesso.evaluation.surrogates import agreement, differentiable
+    from gesso.codec import differentiable_codecs, get_codec
+    from gesso.evaluation.surrogates import agreement
     from gesso.training.data import picture_files
 
     files = picture_files(pictures)
-    wanted = o.names(codec) if codec is not None else list(differentiable())
+    wanted = o.names(codec) if codec is not None else sorted(differentiable_codecs())
     levels = o.numbers(qualities, float) if qualities is not None else None
     found: dict[str, list[Agreement]] = {}
     for name in wanted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -42,7 +43,7 @@ class Layout:
     condition: Mapping[str, Tensor] = field(default_factory=dict)
 
 
-class ForeignDenoiser:
+class ForeignDenoiser(ABC):
     """What all families share; see :class:`gesso.denoiser.Denoiser`.
 
     Beside ``grid`` and ``device`` it states its ``space`` and ``tile``, which the enhancer
@@ -72,8 +73,9 @@ class ForeignDenoiser:
         out = cast(Any, self.network)(inner, timestep, return_dict=False, **condition)[0]
         return cast(Tensor, out)[:, : x.shape[1]].float()
 
+    @abstractmethod
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
-        raise NotImplementedError
+        """See :class:`gesso.denoiser.Denoiser`."""
 
 
 class VPDenoiser(ForeignDenoiser):

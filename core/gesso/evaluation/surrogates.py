@@ -11,11 +11,11 @@ import torch
 from numpy.typing import ArrayLike
 from PIL import Image
 
-from gesso.codec import Codec, codecs
+from gesso.codec import Codec, DifferentiableCodec, differentiable_codecs
 from gesso.errors import InputError
 from gesso.training.data import read_rgb
 
-__all__ = ["Agreement", "agreement", "differentiable", "rank_correlation"]
+__all__ = ["Agreement", "agreement", "rank_correlation"]
 
 BETWEEN = (24.0, 29.0, 34.0, 39.0, 44.0, 49.0)
 
@@ -41,11 +41,6 @@ class Agreement:
     bits: float
 
 
-def differentiable() -> dict[str, Codec]:
-    """The codecs that have a surrogate, by name."""
-    return {name: codec for name, codec in sorted(codecs().items()) if hasattr(codec, "surrogate")}
-
-
 def agreement(
     files: Sequence[Path],
     codec: Codec,
@@ -56,7 +51,7 @@ def agreement(
 
     Args:
         files: of pictures.
-        codec: one of :func:`differentiable`.
+        codec: one of :func:`gesso.codec.differentiable_codecs`.
         qualities: on its scale; if not given, six between rate indices 24 and 49.
         progress: called with (done, total) codings.
 
@@ -66,8 +61,9 @@ def agreement(
     Raises:
         InputError: a codec without a surrogate, or fewer than three pictures.
     """
-    if not hasattr(codec, "surrogate"):
-        raise InputError(f"{codec.name} has no surrogate; there are {', '.join(differentiable())}")
+    if not isinstance(codec, DifferentiableCodec):
+        able = ", ".join(sorted(differentiable_codecs()))
+        raise InputError(f"{codec.name} has no surrogate; there are {able}")
     if len(files) < 3:
         raise InputError(f"a correlation needs three pictures or more, got {len(files)}")
     levels = list(qualities) if qualities else _levels(codec)

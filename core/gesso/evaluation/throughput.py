@@ -71,7 +71,7 @@ def convolution_peak(device: torch.device, dtype: torch.dtype, repeats: int = 5)
     with torch.inference_mode():
         for channels in CHANNELS:
             network = torch.nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-            network = network.to(device, dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            network = network.to(device, dtype).to(memory_format=torch.channels_last)
             x = torch.randn(1, channels, side, side, device=device, dtype=dtype)
             x = x.contiguous(memory_format=torch.channels_last)
             work = 2 * 9 * channels**2 * side**2 * runs

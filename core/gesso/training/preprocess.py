@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from gesso.codec import get_codec
+from gesso.codec import DifferentiableCodec, differentiable_codecs, get_codec
 from gesso.distance import perceptual_distance
 from gesso.errors import InputError
 from gesso.estimator import nominal_error
@@ -79,10 +79,7 @@ class PreprocessTrainer(AttentionTrainer):
         """See :class:`AttentionTrainer`; the price of a bit is measured here."""
         super().read()
         self.distance = perceptual_distance(torch.bfloat16, self.config.fidelity)
-        self.codecs = {name: get_codec(name) for name in self.labels}
-        for name, codec in self.codecs.items():
-            if not hasattr(codec, "surrogate"):
-                raise InputError(f"{name} has no gradient; --codecs takes jpeg and hevc")
+        self.codecs = {name: _differentiable(name) for name in self.labels}
         # Of its own, so that a resumed run goes on with the crops of an unbroken one.
         drawn = self.sampler.draw(MEASURED, _rng(self.config.seed))
         pictures = self.to_device((drawn + 1) / 2)
@@ -112,8 +109,7 @@ class PreprocessTrainer(AttentionTrainer):
         clean = (source + 1) / 2
         # A straight-through gradient sees coefficients where the codec leaves none: a network
         # that follows it gets worse by the codec, though one picture's descent finds its way.
-        codec: Any = self.codecs[name]
-        surrogate = codec.surrogate(*quality.tolist(), rounding="soft")
+        surrogate = self.codecs[name].surrogate(*quality.tolist(), rounding="soft")
         coded = surrogate(((picture + 1) / 2).clamp(0, 1))
         bpp = schedule.worth(qp) * coded.nats / (source.shape[2] * source.shape[3])
         error = (coded.decoded - clean).abs().mean((1, 2, 3))
@@ -161,6 +157,14 @@ class PreprocessTrainer(AttentionTrainer):
         """The cost, of which less is better."""
         costs = [value for key, value in figures.items() if key.endswith("cost")]
         return -sum(costs) / len(costs)
+
+
+def _differentiable(name: str) -> DifferentiableCodec:
+    codec = get_codec(name)
+    if not isinstance(codec, DifferentiableCodec):
+        able = ", ".join(sorted(differentiable_codecs()))
+        raise InputError(f"{name} has no gradient; --codecs takes {able}")
+    return codec
 
 
 def _rng(seed: int) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gesso.codec import Codec
+from gesso.codec import Codec, DifferentiableCodec
 from gesso.evaluation.matching import quality_levels
 from gesso.generator import QPS
 from gesso.trial import Distance, Trial, neighbours
@@ -37,7 +37,7 @@ class RateSchedule:
     @classmethod
     def measured(
         cls,
-        codec: Codec,
+        codec: DifferentiableCodec,
         pictures: Tensor,
         distance: Distance,
         progress: Callable[[], None] = lambda: None,
@@ -45,7 +45,7 @@ class RateSchedule:
         """From real codings.
 
         Args:
-            codec: with ``surrogate(quality)``.
+            codec: to be measured.
             pictures: (B, 3, H, W) on [0, 1].
             distance: what the loss measures beside the rate.
             progress: called after every rate index.
@@ -62,7 +62,7 @@ class RateSchedule:
                 spent += high.bpp - low.bpp
                 coded += trial.code(picture, quality).bpp
             with torch.no_grad():
-                nats = float(codec.surrogate(quality)(pictures).nats.sum())  # type: ignore[attr-defined]
+                nats = float(codec.surrogate(quality)(pictures).nats.sum())
             qps.append(codec.qp(quality))
             prices.append(gained / spent)
             bits.append(coded * pictures.shape[2] * pictures.shape[3] / nats)
