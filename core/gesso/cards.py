@@ -27,7 +27,7 @@ __all__ = [
     "register_model",
 ]
 
-Role = Literal["prior", "estimator", "preprocessor", "codec"]
+Role = Literal["prior", "estimator", "preprocessor", "codec", "autoencoder"]
 WEIGHTS = Path(__file__).parent / "weights"
 Factory = Callable[["ModelCard", Runtime], Any]
 DEFAULTS: dict[Role, str] = {
@@ -35,6 +35,7 @@ DEFAULTS: dict[Role, str] = {
     "estimator": "posterior-mean",
     "preprocessor": "preprocessor",
     "codec": "hyperprior-2",
+    "autoencoder": "autoencoder",
 }
 
 
@@ -52,7 +53,7 @@ class ModelCard:
         factory: ``"package.module:function"``, called as ``function(card, runtime)``
             on first use; it returns a :class:`gesso.denoiser.Denoiser` for a prior, an
             :class:`gesso.estimator.Estimator` for an estimator, a network of CompressAI's
-            for a codec.
+            for a codec, a :class:`gesso.autoencoder.Autoencoder` for an autoencoder.
         folder: where config.json and the weights are.
         weights: file name of the safetensors.
         sha256: of that file, in hex.
@@ -174,7 +175,8 @@ def get_model(name: str | None, role: Role) -> ModelCard:
     """The card of that name and role; ``None`` is the default of the role.
 
     A name may be a folder, ours or diffusers', or ``hf:owner/name`` on the Hugging Face hub,
-    the one form that may open a connection; see :mod:`gesso.checkpoints`.
+    the one form that may open a connection; see :mod:`gesso.checkpoints`. The autoencoder of a
+    pipeline's folder is the one in its ``vae``, and goes by that path.
 
     Raises:
         ModelError: no such model; the message lists those there are.
@@ -185,10 +187,16 @@ def get_model(name: str | None, role: Role) -> ModelCard:
     wanted = DEFAULTS[role] if name is None else name
     if wanted in there:
         return there[wanted]
-    if wanted not in models() and (card := card_of(wanted)) is not None:
-        # Under its path, and read once: the next look-up neither reads nor hashes the folder.
-        _registry[card.name] = card
-        return get_model(card.name, role)
+    known = models().get(wanted)
+    # A folder that is known as a prior may hold an autoencoder too.
+    if known is None or (known.role != role and known.name == str(known.folder)):
+        card = card_of(wanted, role)
+        if card is not None:
+            # Under its path, and read once: the next look-up neither reads nor hashes the folder.
+            _registry[card.name] = card
+            if card.role == role:
+                return card
+            wanted = card.name
     listed = ", ".join(sorted(there)) or f"no {role} yet"
     if wanted in models():
         raise ModelError(f"model {wanted!r} is no {role}; there are: {listed}")
@@ -216,7 +224,8 @@ def load(name: str | None = None, role: Role = "prior", runtime: Runtime | None 
     Args:
         name: of the model; None is the default of ``role``.
         role: ``prior`` gives a :class:`gesso.denoiser.Denoiser`, ``estimator`` an
-            :class:`gesso.estimator.Estimator`, ``codec`` a network of CompressAI's.
+            :class:`gesso.estimator.Estimator`, ``codec`` a network of CompressAI's,
+            ``autoencoder`` a :class:`gesso.autoencoder.Autoencoder`.
         runtime: where it runs.
 
     Raises:

@@ -153,7 +153,7 @@ def read_base(card: ModelCard, runtime: Runtime) -> VPDenoiser:
     ):
         raise ModelError(
             f"{card.folder} is no Stable Diffusion: a preprocessor wants a UNet2DConditionModel, "
-            "its AutoencoderKL and a scheduler of DDPM's family"
+            "its autoencoder and a scheduler of DDPM's family"
         )
     if "class_labels" in condition:
         raise ModelError(f"{card.folder} is class-conditional; the rate index has no place in it")

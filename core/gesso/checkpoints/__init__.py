@@ -4,8 +4,11 @@
 
 - pixel models: a ``UNet2DModel`` and the config of its scheduler. EDM preconditioning,
   variance-preserving (DDPM, ADM with its learned variance) or consistency models.
-- latent models: an ``AutoencoderKL`` beside a ``UNet2DModel`` or a ``UNet2DConditionModel``
-  with its text encoder, or with one embedding in ``prompt_embeds.safetensors``.
+- latent models: an ``AutoencoderKL`` or ``AutoencoderTiny`` beside a ``UNet2DModel`` or a
+  ``UNet2DConditionModel`` with its text encoder, or with one embedding in
+  ``prompt_embeds.safetensors``.
+
+An autoencoder may also be alone in its folder; see :mod:`gesso.autoencoder`.
 
 Only safetensors are read, and nothing is fetched: ``hf:owner/name`` alone asks the Hugging
 Face hub, and only for the files that are needed. A file ``gesso.json`` in the folder may say

@@ -9,8 +9,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from gesso.cards import ModelCard
-from gesso.checkpoints.folder import Checkpoint, read
+from gesso.cards import ModelCard, Role
+from gesso.checkpoints.autoencoders import autoencoder_folder, read_autoencoder
+from gesso.checkpoints.folder import AUTOENCODERS, Checkpoint, Part, class_of, read
 from gesso.checkpoints.hub import fetch, is_hub_name
 from gesso.errors import ModelError
 
@@ -49,11 +50,12 @@ class CheckpointCard(ModelCard):
         return self.path
 
 
-def card_of(name: str) -> ModelCard | None:
+def card_of(name: str, role: Role = "prior") -> ModelCard | None:
     """The card of a folder or of ``hf:owner/name``; None where the name is neither.
 
     A folder with ``card.json`` is one of ours; else it is read as diffusers'. Either goes by
-    its absolute path from then on.
+    its absolute path from then on. A folder that holds but one model is that, whatever ``role``
+    says; of a pipeline, ``autoencoder`` is its ``vae``.
 
     Raises:
         ModelError: the folder holds no model that gesso can run.
@@ -69,7 +71,26 @@ def card_of(name: str) -> ModelCard | None:
             f"{folder} holds no model: neither card.json, which is gesso's, nor model_index.json "
             "or config.json, which are diffusers'"
         )
+    if role == "autoencoder":
+        folder = autoencoder_folder(folder)
+    if role == "autoencoder" or class_of(folder) in AUTOENCODERS:
+        return _autoencoder_card(read_autoencoder(folder))
     return _card(read(folder))
+
+
+def _autoencoder_card(part: Part) -> CheckpointCard:
+    config, files = part.config, (*part.weights.files[-1:], *part.weights.files[:-1], "config.json")
+    return CheckpointCard(
+        name=str(part.folder),
+        role="autoencoder",
+        factory="gesso.autoencoder:load_autoencoder",
+        folder=part.folder,
+        weights=files[0],
+        sha256=_digest(part.folder, files),
+        summary=f"{part.kind} in diffusers' format, {config.get('latent_channels', 4)} channels",
+        licence="its publisher's",
+        files=files,
+    )
 
 
 def _card(checkpoint: Checkpoint) -> CheckpointCard:

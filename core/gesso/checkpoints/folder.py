@@ -12,11 +12,12 @@ from gesso.checkpoints.weights import Weights, find
 from gesso.errors import ModelError
 from gesso.options import PRESETS
 
-__all__ = ["Checkpoint", "Kind", "Part", "Wishes", "read"]
+__all__ = ["AUTOENCODERS", "Checkpoint", "Kind", "Part", "Wishes", "class_of", "read", "read_part"]
 
 Kind = Literal["vp", "edm", "consistency"]
 Config = Mapping[str, Any]
 UNETS = ("UNet2DModel", "UNet2DConditionModel")
+AUTOENCODERS = ("AutoencoderKL", "AutoencoderTiny")
 PROMPT = "prompt_embeds.safetensors"
 # What a pipeline may name beside its U-Net and scheduler; the last three are not used.
 PARTS = ("vae", "text_encoder", "tokenizer", "safety_checker", "feature_extractor", "image_encoder")
@@ -101,8 +102,10 @@ def read(folder: Path) -> Checkpoint:
         raise ModelError(f"{folder} holds a {unet.kind}; gesso runs {' and '.join(UNETS)}")
     scheduler, scheduler_file = _scheduler(folder)
     vae = _part(folder, "vae", index["vae"]) if "vae" in index else None
-    if vae is not None and vae.kind != "AutoencoderKL":
-        raise ModelError(f"{folder} has a {vae.kind} for its latents; gesso runs AutoencoderKL")
+    if vae is not None and vae.kind not in AUTOENCODERS:
+        raise ModelError(
+            f"{folder} has a {vae.kind} for its latents; gesso runs {' and '.join(AUTOENCODERS)}"
+        )
     conditional = unet.kind == "UNet2DConditionModel"
     if conditional and vae is None:
         raise ModelError(f"{folder} has a {unet.kind} and no vae; complete the download")
@@ -121,6 +124,12 @@ def read(folder: Path) -> Checkpoint:
         files.append("gesso.json")
     kind = _kind(folder, scheduler)
     return Checkpoint(folder, kind, unet, scheduler, vae, text, _wishes(folder), tuple(files))
+
+
+def class_of(folder: Path) -> str | None:
+    """The class of the one network in a folder; None for a pipeline's."""
+    bare = not (folder / "model_index.json").is_file()
+    return str(_json(folder / "config.json").get("_class_name")) if bare else None
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -158,9 +167,23 @@ def _part(folder: Path, name: str, kind: str | None, stem: str = "diffusion_pyto
     place = folder / name if (folder / name).is_dir() else folder
     if name != "unet" and place == folder:
         raise ModelError(f"{folder} lacks its folder {name}; complete the download")
-    config = _json(place / "config.json")
+    return read_part(place, kind, stem)
+
+
+def read_part(folder: Path, kind: str | None = None, stem: str = "diffusion_pytorch_model") -> Part:
+    """One network's folder.
+
+    Args:
+        folder: of its config and weights.
+        kind: its class, where its config does not say.
+        stem: what its weights are called.
+
+    Raises:
+        ModelError: no config, or no safetensors.
+    """
+    config = _json(folder / "config.json")
     stated = config.get("_class_name", kind)
-    return Part(place, str(stated), config, find(place, stem))
+    return Part(folder, str(stated), config, find(folder, stem))
 
 
 def _text(folder: Path, index: Mapping[str, str]) -> Part:

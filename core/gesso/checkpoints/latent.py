@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib
 import math
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from gesso.autoencoder import Autoencoder
 from gesso.checkpoints.folder import PROMPT, Checkpoint, Part
 from gesso.codec import get_codec, interpolate_anchors
 from gesso.errors import ModelError
@@ -27,40 +29,41 @@ TINT = 0.1
 
 
 class LatentSpace(Space):
-    """The latents of an ``AutoencoderKL``, at the mode of its posterior.
+    """The latents of an autoencoder, times its scaling factor.
 
     Latent noise of level s stands for pixel noise of level sigma where both equal the error
-    that one and the same compression leaves. The two are measured when the model is loaded,
-    with the autoencoder itself, on a synthetic picture coded as JPEG at six qualities: see
+    that one and the same compression leaves. The two are measured when they are first asked
+    for, with the autoencoder itself, on a synthetic picture coded as JPEG at six qualities: see
     :func:`measured_levels`. Between them ln(s / sigma) is linear in ln sigma; beyond, held.
 
     Args:
-        vae: float32; its rounding would be seen.
-        factor: pixels per latent sample along one axis.
-        channels: of the latents.
-        scale: what latents are multiplied with, to unit variance.
-        shift: what is subtracted before.
+        autoencoder: its own ``scale`` and ``shift`` are applied here.
     """
 
-    def __init__(
-        self, vae: nn.Module, factor: int, channels: int, scale: float, shift: float = 0.0
-    ) -> None:
-        self.vae, self.factor, self.channels = cast(Any, vae), factor, channels
-        self.scale, self.shift = scale, shift
-        device = next(vae.parameters()).device
-        self.levels = measured_levels(
-            lambda pixels: self.encode(pixels.to(device)), max(64, PROBE * factor)
-        )
+    def __init__(self, autoencoder: Autoencoder) -> None:
+        self.autoencoder = autoencoder
+        self.factor, self.channels = autoencoder.factor, autoencoder.channels
+
+    @cached_property
+    def levels(self) -> list[tuple[float, float]]:
+        """(pixel, latent) levels of the same compression, rising."""
+        return measured_levels(self.encode, max(64, PROBE * self.factor))
+
+    def scaled(self, latents: Tensor) -> Tensor:
+        """Raw latents as a denoiser sees them."""
+        return (latents - self.autoencoder.shift) * self.autoencoder.scale
+
+    def raw(self, x: Tensor) -> Tensor:
+        """What a denoiser sees as raw latents."""
+        return x / self.autoencoder.scale + self.autoencoder.shift
 
     def encode(self, pixels: Tensor) -> Tensor:
         """See :class:`gesso.space.Space`."""
-        latents = self.vae.encode(pixels.float()).latent_dist.mode().float()
-        return cast(Tensor, (latents - self.shift) * self.scale)
+        return self.scaled(self.autoencoder.encode(pixels))
 
     def decode(self, x: Tensor) -> Tensor:
         """See :class:`gesso.space.Space`."""
-        # Under autocast, as in training, the network's own dtype is a lower one.
-        return cast(Tensor, self.vae.decode(x.float() / self.scale + self.shift).sample.float())
+        return self.autoencoder.decode(self.raw(x.float()))
 
     def level(self, sigma: float) -> float:
         """See :class:`gesso.space.Space`."""

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
-from gesso.checkpoints.folder import Checkpoint, Part, read
+from gesso.checkpoints.autoencoders import build_autoencoder
+from gesso.checkpoints.folder import Checkpoint, read
+from gesso.checkpoints.network import build
 from gesso.errors import ModelError
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
     from gesso.cards import ModelCard
     from gesso.checkpoints.denoisers import ForeignDenoiser, Layout
-    from gesso.checkpoints.latent import LatentSpace
     from gesso.runtime import Runtime
 
 __all__ = ["load_checkpoint"]
@@ -28,7 +27,7 @@ def load_checkpoint(card: ModelCard, runtime: Runtime) -> ForeignDenoiser:
 
     Args:
         card: of :func:`gesso.checkpoints.card_of`.
-        runtime: device and dtype; an autoencoder computes in float32 whatever the dtype.
+        runtime: device and dtype; an AutoencoderKL computes in float32 whatever the dtype.
 
     Raises:
         ModelError: damaged or missing weights, or a network that needs more than noise level
@@ -38,7 +37,7 @@ def load_checkpoint(card: ModelCard, runtime: Runtime) -> ForeignDenoiser:
     card.verify()
     _check(checkpoint)
     layout = _layout(checkpoint, runtime)
-    network = _network(checkpoint.folder, checkpoint.unet, runtime, runtime.dtype)
+    network = build(checkpoint.unet, runtime, runtime.dtype)
     return _denoiser(checkpoint, runtime.prepare(network), layout)
 
 
@@ -90,7 +89,7 @@ def _layout(checkpoint: Checkpoint, runtime: Runtime) -> Layout:
     import torch
 
     from gesso.checkpoints.denoisers import Layout
-    from gesso.checkpoints.latent import prompt_embedding
+    from gesso.checkpoints.latent import LatentSpace, prompt_embedding
     from gesso.space import PIXELS
 
     config, condition = checkpoint.unet.config, dict[str, torch.Tensor]()
@@ -100,7 +99,8 @@ def _layout(checkpoint: Checkpoint, runtime: Runtime) -> Layout:
     if checkpoint.unet.kind == "UNet2DConditionModel":
         embedding = prompt_embedding(checkpoint).to(runtime.device, runtime.dtype)
         condition["encoder_hidden_states"] = embedding
-    space = PIXELS if checkpoint.vae is None else _space(checkpoint, checkpoint.vae, runtime)
+    vae = checkpoint.vae
+    space = PIXELS if vae is None else LatentSpace(build_autoencoder(vae, runtime))
     factor = getattr(space, "factor", 1)
     # Every level but the last halves the size.
     grid = factor * 2 ** (len(config["block_out_channels"]) - 1)
@@ -108,69 +108,6 @@ def _layout(checkpoint: Checkpoint, runtime: Runtime) -> Layout:
     side = min(size) if isinstance(size, list) else size
     tile = None if side is None else max(grid, side * factor // grid * grid)
     return Layout(grid, tile, space, runtime.dtype, condition)
-
-
-def _space(checkpoint: Checkpoint, vae: Part, runtime: Runtime) -> LatentSpace:
-    import torch
-
-    from gesso.checkpoints.latent import LatentSpace
-
-    config = vae.config
-    for name in ("latents_mean", "latents_std"):
-        if config.get(name) is not None:
-            raise ModelError(f"{checkpoint.folder}: its vae states {name}, which gesso cannot use")
-    network = _network(checkpoint.folder, vae, runtime, torch.float32)
-    return LatentSpace(
-        network,
-        factor=2 ** (len(config["block_out_channels"]) - 1),
-        channels=int(config.get("latent_channels", 4)),
-        # Configs older than the key are Stable Diffusion's, for which it became the default.
-        scale=float(config.get("scaling_factor", 0.18215)),
-        shift=float(config.get("shift_factor") or 0.0),
-    )
-
-
-def _network(folder: Any, part: Part, runtime: Runtime, dtype: torch.dtype) -> nn.Module:
-    """A network of diffusers', whole: no weight may be missing, left over or of another shape."""
-    import diffusers
-    import torch
-
-    kind = getattr(diffusers, part.kind)
-    known = set(inspect.signature(kind.__init__).parameters)
-    # diffusers would pass over what it does not know, and compute something else.
-    foreign = [n for n, v in part.config.items() if not n.startswith("_") and n not in known and v]
-    if foreign:
-        raise ModelError(
-            f"{part.folder / 'config.json'} states {', '.join(foreign)}, which {part.kind} of "
-            f"diffusers {diffusers.__version__} does not know; convert the model to one that "
-            "diffusers' own release runs"
-        )
-    # Whatever a foreign loader raises, the folder does not fit it.
-    try:
-        network, report = kind.from_pretrained(
-            part.folder,
-            use_safetensors=True,
-            local_files_only=True,
-            variant=part.weights.variant,
-            low_cpu_mem_usage=False,
-            output_loading_info=True,
-        )
-    except Exception as error:
-        raise ModelError(
-            f"the weights in {part.folder} do not fit their config.json: {error}"
-        ) from error
-    for fault in ("missing_keys", "unexpected_keys"):
-        if report[fault]:
-            some = ", ".join(sorted(report[fault])[:3])
-            raise ModelError(
-                f"the weights in {part.folder} do not fit their config.json: "
-                f"{len(report[fault])} {fault.replace('_', ' ')}, such as {some}; "
-                "download both anew"
-            )
-    # nn.Module's own: diffusers' to() warns about dtypes that are not mixed here.
-    torch.nn.Module.to(network, runtime.device, dtype)
-    torch.nn.Module.to(network, memory_format=torch.channels_last)
-    return cast("nn.Module", network.eval().requires_grad_(False))
 
 
 def _denoiser(checkpoint: Checkpoint, network: nn.Module, layout: Layout) -> ForeignDenoiser:

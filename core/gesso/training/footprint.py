@@ -70,7 +70,7 @@ def footprint(unet: Config, vae: Config, batch: int, side: int, distill: bool = 
     """Count a step: encode without gradient, one evaluation, decode or score, and the way back.
 
     Args:
-        unet, vae: configs of diffusers' ``UNet2DConditionModel`` and ``AutoencoderKL``.
+        unet, vae: configs of diffusers' ``UNet2DConditionModel`` and of an autoencoder.
         batch, side: pictures and their size in pixels.
         distill: stage 1, with a teacher and a fake score of the U-Net's size in the decoder's
             place, and the fake score's own step.
@@ -81,7 +81,8 @@ def footprint(unet: Config, vae: Config, batch: int, side: int, distill: bool = 
     with torch.device("meta"):
         network: Any = kinds.UNet2DConditionModel.from_config(dict(unet))
         scores: Any = kinds.UNet2DConditionModel.from_config(dict(unet))
-        autoencoder: Any = kinds.AutoencoderKL.from_config(dict(vae))
+        kind = getattr(kinds, vae.get("_class_name", "AutoencoderKL"))
+        autoencoder: Any = kind.from_config(dict(vae))
         pictures = torch.zeros(batch, 3, side, side, dtype=torch.bfloat16)
         prompt = torch.zeros(batch, TOKENS, unet["cross_attention_dim"], dtype=torch.bfloat16)
         step = torch.zeros(batch)
@@ -93,7 +94,8 @@ def footprint(unet: Config, vae: Config, batch: int, side: int, distill: bool = 
         parameter.requires_grad_(is_projection(key))
     with FlopCounterMode(display=False) as counter, _Meter() as meter:
         with torch.no_grad():
-            latents = autoencoder.encode(pictures).latent_dist.mode()
+            found = autoencoder.encode(pictures)
+            latents = found.latents if hasattr(found, "latents") else found.latent_dist.mode()
         if distill:
             with torch.no_grad():
                 made = network(latents, step, prompt).sample

@@ -70,8 +70,8 @@ class LatentFamily:
         self.denoiser = read_base(self.card, Runtime(runtime.device_name, "fp32"))
         self.space: Space = self.denoiser.space
         self.settings: Mapping[str, Any] = {"base": self.card.name, "base_sha256": self.card.sha256}
-        for network in (self.denoiser.network, cast(LatentSpace, self.space).vae):
-            cast(Any, network).enable_gradient_checkpointing()
+        cast(Any, self.denoiser.network).enable_gradient_checkpointing()
+        cast(LatentSpace, self.space).autoencoder.checkpoint_gradients()
 
     def build(self) -> Any:
         """See :class:`Family`."""

@@ -16,6 +16,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import gesso
+from gesso.autoencoder import Autoencoder
 from gesso.checkpoints.latent import LatentSpace, dead_leaves, measured_levels
 from gesso.codec import PillowCodec
 from gesso.errors import ModelError
@@ -99,11 +100,11 @@ def test_autoencoders_of_old_releases_are_read(folder: Path) -> None:
 def test_half_precision_leaves_the_autoencoder_alone(folder: Path) -> None:
     denoiser = gesso.load(str(folder), runtime=Runtime("cpu", "bf16"))
     assert next(denoiser.network.parameters()).dtype == torch.bfloat16
-    assert next(denoiser.space.vae.parameters()).dtype == torch.float32
+    assert next(denoiser.space.autoencoder.network.parameters()).dtype == torch.float32
 
 
 def test_noise_of_latents_is_of_their_position() -> None:
-    space = LatentSpace(tiny_vae(), 2, 4, 1.0)
+    space = LatentSpace(Autoencoder(tiny_vae()))
     device = torch.device("cpu")
     whole = space.noise(Box(0, 0, 64, 64), 3, 1, device)
     part = space.noise(Box(16, 32, 20, 24), 3, 1, device)
@@ -126,7 +127,7 @@ def test_levels_are_the_errors_of_one_compression() -> None:
 
 
 def test_a_level_lies_between_what_was_measured() -> None:
-    space = LatentSpace(tiny_vae(), 2, 4, 1.0)
+    space = LatentSpace(Autoencoder(tiny_vae()))
     space.levels = [(0.01, 0.02), (0.1, 0.4)]
     assert math.isclose(space.level(0.01), 0.02) and math.isclose(space.level(0.1), 0.4)
     assert math.isclose(space.level(0.001), 0.002) and math.isclose(space.level(1.0), 4.0)
@@ -277,6 +278,7 @@ def test_the_whole_trajectory_stays_in_latents(
     folder: Path, picture: Image.Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     space = gesso.load(str(folder), runtime=FP32).space
+    assert len(space.levels) == 6  # measured once, by encoding pictures
     calls = {"encode": 0, "decode": 0}
     for name in calls:
         whole = getattr(space, name)

@@ -106,7 +106,7 @@ def test_distilling_moves_projections_and_condition_alone(
     trainer.start_from(folder)
     trainer.read()
     denoiser = trainer.network.denoiser
-    frozen = (denoiser.network, denoiser.space.vae, trainer.teacher)
+    frozen = (denoiser.network, denoiser.space.autoencoder.network, trainer.teacher)
     before, fake = [snapshot(module) for module in frozen], snapshot(trainer.fake)
     for _ in range(2):
         trainer.update(*trainer.draw())
