@@ -15,7 +15,7 @@ from gesso.errors import InputError
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["Frame", "Picture"]
+__all__ = ["Frame", "Picture", "mirror"]
 
 Picture = TypeVar("Picture")  # PIL image, numpy array or torch tensor; the same comes back
 
@@ -180,8 +180,8 @@ class Frame:
         if inside and top + height <= self.height and left + width <= self.width:
             part = part[:, :, top : top + height, left : left + width]
         else:
-            rows = _mirror(top, height, self.height, part.device)
-            columns = _mirror(left, width, self.width, part.device)
+            rows = mirror(top, height, self.height, part.device)
+            columns = mirror(left, width, self.width, part.device)
             # torch has no gather for uint16: take rows and columns of a view it knows.
             view = part.view(torch.int16) if part.dtype == torch.uint16 else part
             part = view.index_select(2, rows).index_select(3, columns).view(part.dtype)
@@ -242,7 +242,7 @@ class Frame:
         return image
 
 
-def _mirror(start: int, length: int, size: int, device: torch.device) -> Tensor:
+def mirror(start: int, length: int, size: int, device: torch.device) -> Tensor:
     """Indices start..start+length folded into 0..size-1, the edge repeated once."""
     index = torch.arange(start, start + length, device=device) % (2 * size)
     return torch.where(index < size, index, 2 * size - 1 - index)

@@ -1,7 +1,7 @@
 """Samplers: plain functions of a denoiser, a noisy picture and noise levels.
 
-All of them start in the middle of the trajectory: ``x`` is a decoded picture plus
-noise of the first level, as system E ("Fast Training-free Perceptual Image
+All but :func:`ddim_invert` start in the middle of the trajectory: ``x`` is a decoded picture
+plus noise of the first level, as system E ("Fast Training-free Perceptual Image
 Compression", forward process then denoising) does it. Pictures are (B, 3, H, W) on
 [-1, 1]; a denoiser is ``D(x, sigma (B,)) -> x0``.
 """
@@ -18,7 +18,15 @@ from torch.nn import functional as F
 
 from gesso.denoiser import Denoiser
 
-__all__ = ["denoise", "dpm_solver", "dps_sde", "euler_sde", "karras_sigmas"]
+__all__ = [
+    "ddim_invert",
+    "ddim_sample",
+    "denoise",
+    "dpm_solver",
+    "dps_sde",
+    "euler_sde",
+    "karras_sigmas",
+]
 
 # One grey level of 8 bits: what noise is left below it cannot be seen.
 SIGMA_MIN = 0.008
@@ -67,6 +75,42 @@ def dpm_solver(denoiser: Denoiser, x: Tensor, sigma: float, steps: int) -> Tenso
     scheduler.set_timesteps(steps)
     for level, timestep in zip(scheduler.sigmas[:-1].tolist(), scheduler.timesteps, strict=True):
         x = scheduler.step(denoise(denoiser, x, level), timestep, x).prev_sample
+    return x
+
+
+def ddim_invert(denoiser: Denoiser, x: Tensor, sigmas: Tensor) -> Tensor:
+    """Follow the probability flow from a picture to the noise that it comes from.
+
+    DDIM inversion ("Post-processing Based Image Coding via Stable Diffusion", Eq. 1) divided by
+    sqrt(a): with sigma = sqrt(1 / a - 1) and x = z / sqrt(a), its step is
+    x += (sigma_(t+1) - sigma_t) eps(z_t, t), and eps = (x - D(x, sigma_t)) / sigma_t.
+
+    Args:
+        denoiser: evaluated once per level but the last.
+        x: (B, C, H, W), clean plus noise of level ``sigmas[0]``, whatever that noise is.
+        sigmas: rising levels. Where the first is 0, which no network knows, it is told the
+            second.
+
+    Returns:
+        x at level ``sigmas[-1]``.
+    """
+    for low, high in pairwise(cast(list[float], sigmas.tolist())):
+        told = low or high
+        x = x + (high - low) / told * (x - denoise(denoiser, x, told))
+    return x
+
+
+def ddim_sample(denoiser: Denoiser, x: Tensor, sigmas: Tensor) -> Tensor:
+    """The way back: DDIM without noise (Song et al. 2021, Eq. 12 at eta 0).
+
+    Args:
+        denoiser: evaluated once per level but the last.
+        x: (B, C, H, W) at level ``sigmas[0]``.
+        sigmas: falling levels; the last may be 0.
+    """
+    for high, low in pairwise(cast(list[float], sigmas.tolist())):
+        clean = denoise(denoiser, x, high)
+        x = clean + low / high * (x - clean)
     return x
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -10,7 +11,16 @@ from tests.core.conftest import tiny_network
 from torch import Tensor
 
 from gesso.denoiser import EDMDenoiser
-from gesso.sampling import SIGMA_MIN, denoise, dpm_solver, dps_sde, euler_sde, karras_sigmas
+from gesso.sampling import (
+    SIGMA_MIN,
+    ddim_invert,
+    ddim_sample,
+    denoise,
+    dpm_solver,
+    dps_sde,
+    euler_sde,
+    karras_sigmas,
+)
 
 
 class Gaussian:
@@ -177,3 +187,55 @@ def test_the_pull_is_the_gradient_through_a_network() -> None:
 
     slope = (distance(1e-2) - distance(-1e-2)) / 2e-2
     assert float((pull * direction).sum()) == pytest.approx(slope, rel=0.02)
+
+
+def test_ddim_goes_up_and_down_the_exact_flow() -> None:
+    prior, sigma = Gaussian(), 0.5
+    x = torch.linspace(-1, 1, 100).reshape(1, 1, 10, 10)
+    wider = math.hypot(prior.spread, sigma) / prior.spread
+    errors = []
+    for steps in (10, 40, 160):
+        levels = karras_sigmas(steps, sigma)
+        noise = ddim_invert(prior, x, levels.flip(0))
+        clean = ddim_sample(prior, x, levels)
+        errors.append(
+            (
+                float((noise - prior.mean - (x - prior.mean) * wider).abs().max()),
+                float((clean - prior.mean - (x - prior.mean) / wider).abs().max()),
+            )
+        )
+    # Of the first order: four times the steps, a quarter of the error.
+    for before, after in pairwise(errors):
+        assert all(0.2 < b / a < 0.3 for a, b in zip(before, after, strict=True))
+    assert max(errors[-1]) < 0.02
+
+
+def test_ddim_ends_at_the_posterior_mean() -> None:
+    prior, x = Gaussian(), torch.randn(2, 3, 4, 4)
+    found = ddim_sample(prior, x, torch.tensor([0.4, 0.0]))
+    assert torch.equal(found, denoise(prior, x, 0.4))
+    assert prior.calls == 2
+
+
+def test_inversion_tells_the_network_the_level_it_leaves() -> None:
+    told: list[float] = []
+
+    class Listening(Gaussian):
+        def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
+            told.append(round(float(sigma[0]), 3))
+            return super().__call__(x, sigma)
+
+    x = torch.randn(1, 3, 4, 4)
+    ddim_invert(Listening(), x, torch.tensor([0.1, 0.3, 0.5]))
+    assert told == [0.1, 0.3]
+    told.clear()
+    # There is no network that knows of no noise.
+    ddim_invert(Listening(), x, torch.tensor([0.0, 0.3, 0.5]))
+    assert told == [0.3, 0.3]
+
+
+def test_one_level_is_no_way() -> None:
+    prior, x = Gaussian(), torch.randn(1, 3, 4, 4)
+    assert ddim_invert(prior, x, torch.tensor([0.3])) is x
+    assert ddim_sample(prior, x, torch.tensor([0.3])) is x
+    assert prior.calls == 0

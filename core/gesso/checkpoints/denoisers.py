@@ -10,6 +10,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from gesso.checkpoints.ddim import ddim_levels
 from gesso.denoiser import edm_scalings
 from gesso.space import PIXELS, Space
 
@@ -92,6 +93,7 @@ class VPDenoiser(ForeignDenoiser):
         alphas_cumprod: abar for each training timestep, falling.
         prediction: ``epsilon``, ``v_prediction`` (Salimans and Ho 2022) or ``sample``.
         whole_steps: the network knows whole timesteps only.
+        scheduler: the scheduler's config, for :meth:`rising`.
     """
 
     def __init__(
@@ -101,9 +103,11 @@ class VPDenoiser(ForeignDenoiser):
         alphas_cumprod: Tensor,
         prediction: str = "epsilon",
         whole_steps: bool = False,
+        scheduler: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(network, layout)
         self.prediction, self.whole_steps = prediction, whole_steps
+        self.scheduler = scheduler or {}
         bars = alphas_cumprod.double().cpu()
         # A schedule of zero terminal signal ends at abar 0, where sigma is infinite.
         bars = bars[bars > 0]
@@ -117,6 +121,15 @@ class VPDenoiser(ForeignDenoiser):
         low, high = levels[above - 1], levels[above]
         step = above - 1 + ((wanted - low) / (high - low)).clamp(0, 1)
         return step.round() if self.whole_steps else step
+
+    def rising(self, steps: int, share: float) -> Tensor:
+        """Levels of the checkpoint's own DDIM: see :func:`gesso.checkpoints.ddim.ddim_levels`."""
+        return ddim_levels(self.scheduler, steps, share)
+
+    def share(self, sigma: float) -> float:
+        """The part of the schedule that lies below a level, in [0, 1]."""
+        below = torch.searchsorted(self.levels, torch.tensor(sigma).double().log())
+        return float(below) / len(self.levels)
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
         level = sigma.float()[:, None, None, None]

@@ -126,4 +126,4 @@ def _denoiser(checkpoint: Checkpoint, network: nn.Module, layout: Layout) -> For
     except (TypeError, ValueError, NotImplementedError) as error:
         raise ModelError(f"the schedule of {checkpoint.folder} is damaged: {error}") from error
     learned = checkpoint.unet.config.get("time_embedding_type") == "learned"
-    return d.VPDenoiser(network, layout, signal, prediction, whole_steps=learned)
+    return d.VPDenoiser(network, layout, signal, prediction, learned, scheduler)

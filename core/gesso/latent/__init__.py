@@ -1,0 +1,1 @@
+"""System L: a codec of palettised autoencoder latents, and their repair."""

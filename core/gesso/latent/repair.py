@@ -1,0 +1,130 @@
+"""The repair of decoded latents: up the probability flow of a prior, and down again.
+
+"Post-processing Based Image Coding via Stable Diffusion": DDIM inversion (Eq. 1), then DDIM
+sampling, both at guidance 1; perhaps held to the edges of the decoded picture.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from gesso.errors import InputError
+from gesso.frame import mirror
+from gesso.latent.trajectory import trajectory
+from gesso.sampling import ddim_invert, ddim_sample
+from gesso.space import space_of
+
+if TYPE_CHECKING:
+    from gesso.denoiser import Denoiser
+    from gesso.runtime import Progress
+
+__all__ = ["RepairOptions", "repair"]
+
+
+@dataclass(frozen=True, slots=True)
+class RepairOptions:
+    """How decoded latents are repaired.
+
+    Attributes:
+        steps: evaluations of the prior on the way up, and again on the way down.
+        strength: how far up, as a share of the prior's schedule, in [0, 1].
+        start: noise level that the latents are taken to be at. 0 is the paper's plain
+            inversion from the clean end; above it, the latents carry the noise of their
+            quantisation, of this standard deviation in scaled latents, which the way down
+            removes.
+        edges: weight of the decoded picture's edges, in [0, 1]; without effect where there is no
+            ControlNet.
+
+    Raises:
+        InputError: a value out of its range.
+    """
+
+    steps: int = 10
+    strength: float = 0.04
+    start: float = 0.0
+    edges: float = 0.1
+
+    def __post_init__(self) -> None:
+        steps, start = self.steps, self.start
+        if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= 1000:
+            raise InputError(f"steps must be a whole number in [1, 1000], got {steps!r}")
+        for name in ("strength", "edges"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not 0 <= value <= 1:
+                raise InputError(f"{name} must be a number in [0, 1], got {value!r}")
+        if not isinstance(start, int | float) or not 0 <= start <= 10:
+            raise InputError(f"start must be a noise level in [0, 10], got {start!r}")
+
+
+def repair(
+    denoiser: Denoiser,
+    latents: Tensor,
+    options: RepairOptions | None = None,
+    progress: Progress | None = None,
+) -> Tensor:
+    """Move decoded latents to where the prior expects them. Nothing is drawn at random.
+
+    Args:
+        denoiser: of a latent prior.
+        latents: (B, C, h, w) of any size, scaled: see
+            :meth:`gesso.checkpoints.latent.LatentSpace.scaled`.
+        options: see :class:`RepairOptions`.
+        progress: called with (done, total) evaluations of the prior.
+
+    Returns:
+        Latents of the same shape and device, float32; at strength and start 0 those given.
+
+    Raises:
+        InputError: latents that are not of the prior's autoencoder.
+    """
+    options = options or RepairOptions()
+    if options.strength == 0 and options.start == 0:
+        return latents
+    space = space_of(denoiser)
+    channels = getattr(space, "channels", latents.shape[1])
+    if latents.ndim != 4 or latents.shape[1] != channels:
+        raise InputError(
+            f"latents are {tuple(latents.shape)}, their prior wants (B, {channels}, h, w); use a "
+            "prior of the same autoencoder"
+        )
+    path = trajectory(denoiser, options.steps, options.strength, options.start)
+    unit = max(1, denoiser.grid // getattr(space, "factor", 1))
+    # What a schedule without a level of 0 calls clean is sqrt(abar) x.
+    least = math.hypot(1, path.clean)
+    with torch.inference_mode():
+        x = _padded(latents.to(denoiser.device, torch.float32), unit)
+        model = _Counted(denoiser, len(path.up) + len(path.down) - 2, progress)
+        x = ddim_invert(model, x if options.start else x * least, path.up)
+        x = ddim_sample(model, x, path.down) / least
+    height, width = latents.shape[2:]
+    return x[:, :, :height, :width].to(latents.device, copy=True)
+
+
+def _padded(latents: Tensor, unit: int) -> Tensor:
+    """Mirrored at the lower and right border to multiples of ``unit``."""
+    for axis in (2, 3):
+        size = latents.shape[axis]
+        whole = -(-size // unit) * unit
+        if whole > size:
+            latents = latents.index_select(axis, mirror(0, whole, size, latents.device))
+    return latents.contiguous(memory_format=torch.channels_last)
+
+
+class _Counted:
+    """A denoiser that reports its evaluations."""
+
+    def __init__(self, denoiser: Denoiser, total: int, progress: Progress | None) -> None:
+        self.denoiser, self.total, self.progress, self.done = denoiser, total, progress, 0
+        self.grid, self.device = denoiser.grid, denoiser.device
+
+    def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
+        clean = self.denoiser(x, sigma)
+        self.done += 1
+        if self.progress:
+            self.progress(self.done, self.total)
+        return clean
