@@ -15,14 +15,18 @@ __all__ = [
     "Cooldown",
     "Crop",
     "Data",
+    "DecoderBlockOutChannels",
     "DryRun",
     "Ema",
     "Embedding",
+    "EncoderBlockOutChannels",
     "Every",
     "Heads",
     "LearningRate",
     "Licence",
     "Name",
+    "NumDecoderBlocks",
+    "NumEncoderBlocks",
     "Out",
     "Seed",
     "Start",
@@ -93,3 +97,37 @@ Name = Annotated[
 ]
 Licence = Annotated[str | None, typer.Option(help="Of the weights.", rich_help_panel=CARD)]
 About = Annotated[str | None, typer.Option(help="What the data are.", rich_help_panel=CARD)]
+
+# Arguments of diffusers' AutoencoderTiny, under their own names.
+EncoderBlockOutChannels = Annotated[
+    str | None,
+    typer.Option(
+        "--encoder_block_out_channels",
+        help="Widths of the encoder's stages, as 48,48,48,48.",
+        rich_help_panel=NET,
+    ),
+]
+DecoderBlockOutChannels = Annotated[
+    str | None,
+    typer.Option(
+        "--decoder_block_out_channels",
+        help="Widths of the decoder's stages.",
+        rich_help_panel=NET,
+    ),
+]
+NumEncoderBlocks = Annotated[
+    str | None,
+    typer.Option(
+        "--num_encoder_blocks",
+        help="Residual blocks of the encoder's stages, as 0,2,2,2.",
+        rich_help_panel=NET,
+    ),
+]
+NumDecoderBlocks = Annotated[
+    str | None,
+    typer.Option(
+        "--num_decoder_blocks",
+        help="Residual blocks of the decoder's stages.",
+        rich_help_panel=NET,
+    ),
+]

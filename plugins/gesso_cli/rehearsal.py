@@ -166,16 +166,21 @@ def _load(folder: Path, size: int) -> int:
 
     from gesso.cards import ModelCard
     from gesso.runtime import Runtime
+    from gesso.space import space_of
     from gesso.unet import WindowUNet
 
     card = ModelCard.read(folder)
     if card.role == "preprocessor":
         return _load_generator(card, size)
+    if card.role == "autoencoder":
+        return _load_autoencoder(card, size)
     network = WindowUNet.from_pretrained(
         str(folder), local_files_only=True, low_cpu_mem_usage=False, torch_dtype=torch.float32
     )
     model = card.make(Runtime("cpu", "fp32"))
-    noisy, level = torch.zeros(1, 3, size, size), torch.full((1,), 0.1)
+    side = size // getattr(space_of(model), "factor", 1)
+    noisy = torch.zeros(1, network.config.in_channels, side, side)
+    level = torch.full((1,), 0.1)
     known = (torch.zeros(1, dtype=torch.long),) if card.role == "estimator" else ()
     with torch.inference_mode():
         clean = model(noisy, level, *known)
@@ -198,6 +203,21 @@ def _load_generator(card: ModelCard, size: int) -> int:
     if picture.shape != source.shape or not bool(torch.isfinite(picture).all()):
         raise GessoError(f"the exported model in {card.folder} does not work")
     return sum(tensor.numel() for tensor in load_file(card.path).values())
+
+
+def _load_autoencoder(card: ModelCard, size: int) -> int:
+    """The same of an autoencoder, there and back."""
+    import torch
+
+    from gesso.runtime import Runtime
+
+    model = card.make(Runtime("cpu", "fp32"))
+    pixels = torch.zeros(1, 3, size, size)
+    with torch.inference_mode():
+        picture = model.decode(model.encode(pixels))
+    if picture.shape != pixels.shape or not bool(torch.isfinite(picture).all()):
+        raise GessoError(f"the exported model in {card.folder} does not work")
+    return sum(p.numel() for p in model.network.parameters())
 
 
 def _duration(seconds: float) -> str:

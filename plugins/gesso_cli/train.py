@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
+from gesso.errors import InputError
 from gesso_cli import options as o
 from gesso_cli import recipe as r
 
-__all__ = ["add", "consistency", "distill", "posterior_mean", "preprocess", "prior"]
+__all__ = [
+    "add",
+    "autoencoder",
+    "consistency",
+    "distill",
+    "posterior_mean",
+    "preprocess",
+    "prior",
+]
 
 Codecs = Annotated[
     str | None,
@@ -19,8 +29,19 @@ Codecs = Annotated[
     ),
 ]
 # What a command was called with, apart from its recipe.
-NETWORK = ("blocks", "heads", "window", "embedding", "channels")
+NETWORK = (
+    "blocks", "heads", "window", "embedding", "channels", "encoder_block_out_channels",
+    "decoder_block_out_channels", "num_encoder_blocks", "num_decoder_blocks",
+)  # fmt: skip
+LISTS = ("channels", *NETWORK[-4:])
 WHERE = ("data", "out", "val", "start", "dry_run", "json", "device")
+
+
+class Space(StrEnum):
+    """Where a prior denoises."""
+
+    pixel = "pixel"
+    latent = "latent"
 
 
 def add(app: typer.Typer) -> None:
@@ -31,7 +52,7 @@ def add(app: typer.Typer) -> None:
         invoke_without_command=True,
     )
     group.callback()(_root)
-    for command in (prior, posterior_mean, consistency, distill, preprocess):
+    for command in (prior, posterior_mean, consistency, distill, preprocess, autoencoder):
         group.command()(command)
     app.add_typer(group, name="train")
 
@@ -47,6 +68,12 @@ def prior(
     out: r.Out,
     val: r.Val = None,
     start: r.Start = None,
+    space: Annotated[
+        Space, typer.Option(help="Of pictures, or of an autoencoder's latents.")
+    ] = Space.pixel,
+    autoencoder: Annotated[
+        str | None, typer.Option(help="Name or folder of the autoencoder of --space latent.")
+    ] = None,
     dry_run: r.DryRun = False,
     steps: r.Steps = None,
     batch: r.Batch = None,
@@ -74,7 +101,12 @@ def prior(
     writes a checkpoint first. The model is written to OUT/model, in diffusers' format, with
     its card; gesso calibrate then fits what the card must know of codecs.
     """
-    _run("prior", locals())
+    given = locals()
+    latent = given["space"] == Space.latent
+    if not latent and autoencoder is not None:
+        raise InputError("--autoencoder is for --space latent; add that, or leave it out")
+    given["space"] = "latent" if latent else None
+    _run("latent-prior" if latent else "prior", given)
 
 
 def posterior_mean(
@@ -259,13 +291,79 @@ def preprocess(
     _run("preprocess", given)
 
 
+def autoencoder(
+    data: r.Data,
+    out: r.Out,
+    val: r.Val = None,
+    start: r.Start = None,
+    palettes: Annotated[
+        str | None,
+        typer.Option(help="Sizes that are learned, as 16,64,256.", rich_help_panel=r.RECIPE),
+    ] = None,
+    lpips: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="Weight of LPIPS beside L1.", rich_help_panel=r.RECIPE),
+    ] = None,
+    dists: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="Weight of DISTS beside L1.", rich_help_panel=r.RECIPE),
+    ] = None,
+    adversarial: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="Weight of the adversary.", rich_help_panel=r.RECIPE),
+    ] = None,
+    adversary_from: Annotated[
+        float | None,
+        typer.Option(
+            "--adversary_from",
+            min=0.0,
+            max=1.0,
+            help="Share of the steps after which it is heard.",
+            rich_help_panel=r.RECIPE,
+        ),
+    ] = None,
+    frozen: Annotated[
+        str | None,
+        typer.Option(help="encoder: train the decoder alone.", rich_help_panel=r.RECIPE),
+    ] = None,
+    dry_run: r.DryRun = False,
+    steps: r.Steps = None,
+    batch: r.Batch = None,
+    crop: r.Crop = None,
+    lr: r.LearningRate = None,
+    warmup: r.Warmup = None,
+    cooldown: r.Cooldown = None,
+    ema: r.Ema = None,
+    every: r.Every = None,
+    seed: r.Seed = None,
+    encoder_block_out_channels: r.EncoderBlockOutChannels = None,
+    decoder_block_out_channels: r.DecoderBlockOutChannels = None,
+    num_encoder_blocks: r.NumEncoderBlocks = None,
+    num_decoder_blocks: r.NumDecoderBlocks = None,
+    name: r.Name = None,
+    licence: r.Licence = None,
+    about: r.About = None,
+    json: o.Json = False,
+    device: o.Device = "auto",
+) -> None:
+    """Train the latent codec's autoencoder and the palettes of its latents.
+
+    Its shape is diffusers' AutoencoderTiny, by default TAESD's. --from goes on from finished
+    weights. Otherwise as train prior.
+    """
+    given = locals()
+    given["palettes"] = tuple(o.numbers(palettes, int)) if palettes is not None else None
+    _run("autoencoder", given)
+
+
 def _run(kind: str, given: dict[str, Any]) -> None:
     from gesso_cli.rehearsal import rehearse
     from gesso_cli.training import configure, train, trainer_of
 
     network = {key: given.get(key) for key in NETWORK}
-    widths = network["channels"]
-    network["channels"] = o.numbers(widths, int) if widths is not None else None
+    for key in LISTS:
+        if (listed := network[key]) is not None:
+            network[key] = o.numbers(listed, int)
     recipe = {key: value for key, value in given.items() if key not in (*NETWORK, *WHERE)}
     start = given["start"]
     places = (given["data"], given["out"], given["val"], start)

@@ -30,6 +30,8 @@ TRAINERS = {
     "consistency": ("consistency", "ConsistencyTrainer"),
     "distill": ("distill", "DistillTrainer"),
     "preprocess": ("preprocess", "PreprocessTrainer"),
+    "autoencoder": ("autoencoder", "AutoencoderTrainer"),
+    "latent-prior": ("latent_prior", "LatentPriorTrainer"),
 }
 
 
@@ -56,10 +58,8 @@ def configure(
         data, out, val: folders.
         start: folder of a model to begin with; its network is taken.
         given: fields of the configuration; None means not given.
-        network: arguments of WindowUNet; None means not given.
+        network: arguments of the kind's network; None means not given.
     """
-    from gesso.unet import WindowUNet
-
     known = {"name": out.absolute().name} | _saved(out / "checkpoint" / "state.json")
     known |= {key: value for key, value in given.items() if value is not None}
     # How the network was begun decides, not what the defaults are by now.
@@ -69,7 +69,7 @@ def configure(
         known.setdefault("base", base)
     begun = known.pop("network", None) or (_network(start) if start and not base else {})
     shape = begun | {key: value for key, value in network.items() if value is not None}
-    defaults = inspect.signature(WindowUNet).parameters
+    defaults = inspect.signature(kind.architecture()).parameters
     known["network"] = {
         key: value
         for key, value in _tuples(shape).items()

@@ -44,7 +44,7 @@ class TrainingConfig:
         ema: decay of the averaged weights, which are the ones that are shipped.
         seed: of weights, crops and noise.
         every: steps between checkpoints.
-        network: arguments of :class:`gesso.unet.WindowUNet`.
+        network: arguments of :meth:`Trainer.architecture`.
         name, licence, about: for the card: of the model, of its weights, and of the data.
     """
 
@@ -130,13 +130,19 @@ class Trainer(ABC):
         if config.crop % self.network.grid:
             raise InputError(f"--crop must be a multiple of {self.network.grid}, got {config.crop}")
 
+    @classmethod
+    def architecture(cls) -> type[Any]:
+        """The class of the network, of whose arguments ``config.network`` holds some."""
+        found: type[Any] = WindowUNet
+        return found
+
     def shape(self) -> dict[str, Any]:
-        """Arguments of :class:`gesso.unet.WindowUNet`."""
+        """Arguments of :meth:`architecture`."""
         return dict(self.config.network)
 
     def build(self) -> Any:
         """The network, with its ``grid``; its state dict is what a checkpoint holds."""
-        return WindowUNet(**self.shape())
+        return self.architecture()(**self.shape())
 
     def trains(self, key: str) -> bool:
         """Whether the tensor of that name is trained; all are."""
