@@ -1,0 +1,139 @@
+"""Palette indices to bytes and back, by a range coder and a model that learns as it goes.
+
+The range coder is constriction's (R. Bamler, "Understanding Entropy Coding With Asymmetric
+Numeral Systems (ANS): a Statistician's Perspective", arXiv:2201.01741); the probabilities are
+:class:`gesso.latent.context.ContextModel`'s, integers that sum to 2^24, which reach constriction
+as float64 without rounding.
+
+Order: the longer side is cut into strips of at most ``STRIP`` indices. In each, the place (x, y),
+x along the strip, is coded in step x + 2 y, all strips at once: its left, upper left, upper and
+upper right neighbours are known by then, and the places of a step are computed together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gesso.errors import InputError
+from gesso.latent.context import ROWS, TOTAL, UNIT, ContextModel, log2
+
+__all__ = ["INDICES_PER_BYTE", "STRIP", "decode_indices", "encode_indices", "most_indices"]
+
+Integers = NDArray[np.int64]
+
+STRIP = 128
+# No payload claims more than this: the encoder pads with zeros where it would be shorter.
+INDICES_PER_BYTE = 32
+MITCHELL = 23  # what log2 may be too small by, in 1/UNIT bits, rounded up
+
+
+def most_indices(length: int) -> int:
+    """How many indices a payload of that many bytes may hold."""
+    return length * INDICES_PER_BYTE
+
+
+def encode_indices(indices: NDArray[np.uint8], palette: NDArray[np.uint8]) -> bytes:
+    """Indices (h, w) into a palette (K, C), each below K, as bytes; none where K is 1.
+
+    Raises:
+        InputError: an index that the palette has not.
+    """
+    height, width = indices.shape
+    if int(indices.max()) >= len(palette):
+        raise InputError(
+            f"index {int(indices.max())} lies outside the palette of {len(palette)} entries"
+        )
+    if len(palette) == 1:
+        return b""
+    import constriction
+
+    coder: Any = constriction.stream.queue.RangeEncoder()
+    family: Any = constriction.stream.model.Categorical(perfect=False)
+    model = ContextModel(palette)
+    cells = _cells(indices.astype(np.int64), model.origin)
+    for places, near in _batches(height, width):
+        symbols = cells[places]
+        shares = model.probabilities(cells[near])
+        coder.encode(symbols.astype(np.int32), family, shares)
+        model.learn(symbols)
+    payload = coder.get_compressed().astype(">u4").tobytes().rstrip(b"\0")
+    return cast("bytes", payload.ljust(-(-indices.size // INDICES_PER_BYTE), b"\0"))
+
+
+def decode_indices(
+    payload: bytes, height: int, width: int, palette: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
+    """The indices (height, width) that :func:`encode_indices` made ``payload`` of.
+
+    Memory and time are bounded by the length of the payload.
+
+    Raises:
+        InputError: a payload that cannot hold so many indices.
+    """
+    if len(palette) == 1:
+        if payload:
+            raise InputError("a palette of one entry has no payload, yet there is one")
+        return np.zeros((height, width), np.uint8)
+    if height * width > most_indices(len(payload)):
+        raise InputError(
+            f"{len(payload)} bytes cannot hold {height} x {width} indices; the file is damaged"
+        )
+    import constriction
+
+    words = np.frombuffer(payload.ljust(-(-len(payload) // 4) * 4, b"\0"), ">u4")
+    coder: Any = constriction.stream.queue.RangeDecoder(words.astype(np.uint32))
+    family: Any = constriction.stream.model.Categorical(perfect=False)
+    model = ContextModel(palette)
+    cells = _cells(np.zeros((height, width), np.int64), model.origin)
+    # What the coder holds at its end may serve once more: two words.
+    left = (8 * len(payload) + 64) * UNIT
+    most = log2(np.array([float(TOTAL)]))[0] - MITCHELL
+    for places, near in _batches(height, width):
+        shares = model.probabilities(cells[near])
+        symbols = coder.decode(family, shares).astype(np.int64)
+        cells[places] = symbols
+        left -= int((most - log2(shares[model.rows[: len(symbols)], symbols])).sum())
+        if left < 0:
+            raise InputError(
+                f"the payload of {len(payload)} bytes ends before its {height} x {width} indices"
+            )
+        model.learn(symbols)
+    found = cells[:-1].astype(np.uint8)
+    return found.reshape(width, height).T if height > width else found.reshape(height, width)
+
+
+def _cells(indices: Integers, origin: int) -> Integers:
+    """Indices flat, shorter side first, and one cell more that stands for no neighbour."""
+    height, width = indices.shape
+    return np.append((indices.T if height > width else indices).ravel(), origin)
+
+
+def _batches(height: int, width: int) -> Iterator[tuple[Integers, Integers]]:
+    """Places and their neighbours (n, 6), numbers of cells both, in the order of coding."""
+    height, width = min(height, width), max(height, width)
+    size = height * width
+    strips = -(-width // STRIP)
+    length = -(-width // strips)
+    y, column = np.divmod(np.arange(size, dtype=np.int32), width)
+    x = column % length
+    step = x + 2 * y
+    cell = np.arange(size, dtype=np.int32)
+    at_left, at_top = x == 0, y == 0
+    at_right = (x == length - 1) | (column == width - 1)
+    above = np.where(at_top, np.where(at_left, size, cell - 1), cell - width)
+    left = np.where(at_left, above, cell - 1)
+    corner = np.where(at_top, left, np.where(at_left, above, cell - width - 1))
+    right = np.where(at_top | at_right, above, cell - width + 1)
+    farther = np.where(x < 2, left, cell - 2)
+    higher = np.where(y < 2, above, cell - 2 * width)
+    near = np.stack([left, above, corner, right, farther, higher], axis=1)
+    order = np.argsort(step, kind="stable")
+    bounds = np.searchsorted(step[order], np.arange(int(step.max()) + 2))
+    for begin, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+        for at in range(begin, end, ROWS):
+            places = order[at : min(at + ROWS, end)]
+            yield places, near[places]
