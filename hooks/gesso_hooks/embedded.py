@@ -8,19 +8,34 @@ from gesso.cards import ModelCard, embedded
 from gesso_hooks.specs import hookimpl
 
 if TYPE_CHECKING:
+    from gesso.codec import Codec
     from gesso.evaluation.pipeline import Peer
     from gesso.frame import Frame
     from gesso.options import EnhanceOptions, PreprocessOptions
     from gesso.runtime import Runtime
     from gesso.target import Target
 
-__all__ = ["gesso_after_decode", "gesso_before_encode", "gesso_models", "gesso_peers"]
+__all__ = [
+    "gesso_after_decode",
+    "gesso_before_encode",
+    "gesso_codecs",
+    "gesso_models",
+    "gesso_peers",
+]
 
 
 @hookimpl
 def gesso_models() -> list[ModelCard]:
     """The cards that ship inside the wheel."""
     return list(embedded())
+
+
+@hookimpl
+def gesso_codecs() -> list[Codec]:
+    """The latent codec."""
+    from gesso.latent.codec import LATENT
+
+    return [LATENT]
 
 
 @hookimpl

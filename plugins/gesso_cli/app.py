@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 import gesso_hooks
 from gesso import __version__
 from gesso_cli import (
+    at_size,
     bd,
     bench,
     calibrate,
@@ -70,6 +71,7 @@ def build() -> typer.Typer:
         bd,
         peers,
         table,
+        at_size,
         traverse,
         surrogates,
         inventory,

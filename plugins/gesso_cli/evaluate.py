@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -26,6 +27,7 @@ from gesso_cli.tables import print_report
 if TYPE_CHECKING:
     from gesso.cards import Role
     from gesso.evaluation.pipeline import Side
+    from gesso.latent.repair import RepairOptions
     from gesso.options import EnhanceOptions, PreprocessOptions
 
 __all__ = ["add", "evaluate", "treatment"]
@@ -40,7 +42,7 @@ def evaluate(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of source pictures.")],
     codec: Annotated[str, typer.Option(help="What codes them; see gesso codecs.")] = "jpeg",
     side: Annotated[
-        str, typer.Option(help="What of gesso is measured: preprocess or enhance.")
+        str, typer.Option(help="What of gesso is measured: preprocess, enhance or latent.")
     ] = "enhance",
     qualities: o.Qualities = None,
     metrics: o.Metrics = o.DEFAULT_METRICS,
@@ -82,9 +84,17 @@ def evaluate(
     for path in (csv, html):
         check_free(path, resume or overwrite)
     runtime = o.runtime_of(device, dtype, tile)
-    options: EnhanceOptions | PreprocessOptions
+    options: EnhanceOptions | PreprocessOptions | RepairOptions | None
     role: Role = "prior"
-    if side == "preprocess":
+    coder = get_codec(codec)
+    if side == "latent":
+        from gesso.latent.codec import LatentCodec
+        from gesso.latent.repair import RepairOptions
+
+        options = None if steps is None else RepairOptions(steps=steps)
+        if isinstance(coder, LatentCodec):
+            coder = replace(coder, prior=model)
+    elif side == "preprocess":
         role = "preprocessor"
         options = o.preprocess_options(model, strength, guard, seed, effort, effort_steps, None)
     else:
@@ -96,7 +106,7 @@ def evaluate(
     with resumable(report_file), bar(f"{codec} codings") as tick:
         report = measure(
             files,
-            get_codec(codec),
+            coder,
             where,
             o.numbers(qualities, float) if qualities is not None else None,
             o.names(metrics),
@@ -111,7 +121,7 @@ def evaluate(
     if html is not None:
         from gesso.evaluation.page import save_page
 
-        pipelines = side_pipelines(get_codec(codec), where, options, runtime, treat)
+        pipelines = side_pipelines(coder, where, options, runtime, treat)
         pairs = showcase(files, *pipelines, report, runtime)
         save_page(html, f"{codec} with and without gesso", report.to_json(), pairs)
         say(f"written: {html}")
@@ -127,6 +137,8 @@ def treatment(side: str) -> Any:
 
     # The core's own is known by the hash of its weights, which makes a report resumable.
     hooks = manager().hook
+    if side == "latent":
+        return None
     if side == "preprocess":
         return before_encode if len(hooks.gesso_before_encode.get_hookimpls()) > 1 else None
     return after_decode if len(hooks.gesso_after_decode.get_hookimpls()) > 1 else None

@@ -15,6 +15,8 @@ from gesso.evaluation.measure import DEFAULT_METRICS, measure
 from gesso.evaluation.pipeline import Coded, Pipeline, Side
 from gesso.frame import Frame
 from gesso.jpeg import JpegCoefficients, coefficients_for
+from gesso.latent.codec import LatentCodec, latent_prior
+from gesso.latent.repair import RepairOptions
 from gesso.options import EnhanceOptions, PreprocessOptions
 from gesso.runtime import Runtime
 from gesso.target import Target
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Enhanced", "Preprocessed", "default_qualities", "evaluate", "side_pipelines"]
 
-Options = EnhanceOptions | PreprocessOptions
+Options = EnhanceOptions | PreprocessOptions | RepairOptions
 # (frame, target, options, runtime) -> frame, as the hooks' chains and the core's own.
 Treat = Callable[[Frame, Target, Any, Runtime | None], Frame]
 # Rate indices where codecs are compared, about 0.15 to 1 bpp of a photograph; and where they
@@ -85,6 +87,18 @@ class Preprocessed:
         return cast("Image.Image", frame.restore())
 
 
+@dataclass(frozen=True)
+class Repaired:
+    """What comes after the latent codec's decoder: the repair of its latents."""
+
+    codec: LatentCodec
+
+    def __call__(
+        self, data: bytes, decoded: Image.Image, codec: Codec, quality: float
+    ) -> Image.Image:
+        return self.codec.decode(data)
+
+
 def side_pipelines(
     codec: Codec,
     side: Side,
@@ -96,7 +110,8 @@ def side_pipelines(
 
     Args:
         codec: a registered codec, so that its name means something to the model.
-        side: ``preprocess`` or ``enhance``.
+        side: ``preprocess`` or ``enhance``; ``latent`` is of a :class:`LatentCodec` alone, whose
+            own ``repair`` and ``prior`` count where ``options`` are not given.
         options: of that side; its defaults if not given.
         runtime: where the model runs.
         treat: in place of the core's own operation, such as the hooks' chain.
@@ -113,6 +128,14 @@ def side_pipelines(
         if isinstance(options, EnhanceOptions):
             after = Enhanced(options, runtime, treat or _own(side))
             return plain, Pipeline("gesso", codec, after=after)
+    elif side == "latent":
+        if not isinstance(codec, LatentCodec):
+            raise InputError(f"side latent is of the latent codec, not of {codec.name}; name that")
+        repair = options or codec.repair or RepairOptions()
+        if isinstance(repair, RepairOptions):
+            codec = replace(codec, repair=None, runtime=runtime)
+            repaired = Repaired(replace(codec, repair=repair))
+            return Pipeline("plain", codec), Pipeline("gesso", codec, after=repaired)
     else:
         options = options or PreprocessOptions()
         if isinstance(options, PreprocessOptions):
@@ -143,7 +166,8 @@ def evaluate(
         files: pictures; those that cannot be used are named in the report, the rest goes on.
         codec: a registered codec; its files are counted whole.
         side: ``preprocess``: the ordinary file against that of the preprocessed picture;
-            ``enhance``: the ordinary file, decoded, against its enhancement.
+            ``enhance``: the ordinary file, decoded, against its enhancement; ``latent``: the
+            latent codec without and with its repair.
         qualities: on the codec's scale; :func:`default_qualities` if not given.
         options: of that side.
         runtime: where models and metrics run.
@@ -166,7 +190,7 @@ def evaluate(
         runtime,
         codec=codec.name,
         side=side,
-        settings=describe(side, options, treat),
+        settings=describe(side, options, treat, codec),
         jobs=jobs,
         prepare=prepare,
         progress=progress,
@@ -184,8 +208,13 @@ def ordered(codec: Codec, qualities: Iterable[float]) -> tuple[float, ...]:
     return tuple(Target(codec.name, quality).quality for quality in found)
 
 
-def describe(side: Side, options: Options | None, treat: Treat | None = None) -> dict[str, Any]:
+def describe(
+    side: Side, options: Options | None, treat: Treat | None = None, codec: Codec | None = None
+) -> dict[str, Any]:
     """What two runs must share to be one: the options and the very weights."""
+    if side == "latent" or isinstance(options, RepairOptions):
+        assert isinstance(codec, LatentCodec)
+        return _described(codec, options)
     options = options or (EnhanceOptions() if side == "enhance" else PreprocessOptions())
     if treat is not None:
         name = options.model or getattr(treat, "__name__", "custom")
@@ -201,6 +230,14 @@ def describe(side: Side, options: Options | None, treat: Treat | None = None) ->
     if options.posterior_mean and models("estimator"):
         found["estimator_sha256"] = get_model(None, "estimator").sha256
     return found
+
+
+def _described(codec: LatentCodec, options: Options | None) -> dict[str, Any]:
+    card = get_model(codec.model, "autoencoder")
+    prior = latent_prior(card, codec.prior)
+    found = asdict(options or codec.repair or RepairOptions())
+    found |= {"palette": codec.palette, "dither": codec.dither, "model": prior.name}
+    return {**found, "sha256": prior.sha256, "autoencoder_sha256": card.sha256}
 
 
 def _own(side: Side) -> Treat:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gesso.codec import Codec
@@ -14,17 +15,25 @@ __all__ = ["nearest_quality", "quality_levels"]
 STEPS = 256  # into which a scale without whole numbers is cut
 
 
-def nearest_quality(codec: Codec, image: Image.Image, size: int) -> float:
+def nearest_quality(
+    codec: Codec, image: Image.Image, size: int, qualities: Sequence[float] = ()
+) -> float:
     """The quality whose file comes nearest to ``size`` bytes; the better of equally near ones.
 
     A bisection over the codec's scale, which takes files to grow with quality; where they
     do not in every step, the nearest of the files it saw is taken. It encodes about
     log2 of the number of qualities times.
 
+    Args:
+        codec: of which the quality is.
+        image: what it codes.
+        size: in bytes.
+        qualities: to choose from, worst first; all of the codec's scale if empty.
+
     Raises:
         InputError: the codec cannot code the picture.
     """
-    levels = quality_levels(codec)
+    levels = list(qualities) or quality_levels(codec)
     sizes: dict[int, int] = {}
 
     def size_at(index: int) -> int:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["After", "Before", "Coded", "Peer", "Pipeline", "Side"]
 
-Side = Literal["preprocess", "enhance"]
+Side = Literal["preprocess", "enhance", "latent"]
 Before = Callable[["Image.Image", Codec, float], "Image.Image"]
 After = Callable[[bytes, "Image.Image", Codec, float], "Image.Image"]
 

@@ -1,0 +1,245 @@
+"""The latent codec: pictures as palettised latents of an autoencoder, files ending in ``.gsl``.
+
+"Post-processing Based Image Coding via Stable Diffusion", after M. Buehlmann's notebook: latents
+on an 8-bit scale, a palette, an entropy coder; the prior repairs them after decoding. Beyond it:
+palettes that come with the autoencoder, any number of entries from 16 to 256 as the quality, and
+an entropy coder with a model of its neighbours (:mod:`gesso.latent.entropy`).
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, cast, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gesso.cards import ModelCard, get_model, load, models
+from gesso.codec import check_quality, interpolate_anchors
+from gesso.errors import InputError, ModelError
+from gesso.latent.dither import floyd_steinberg
+from gesso.latent.palette import (
+    dequantise,
+    fit_palette,
+    imagequant,
+    nearest,
+    quantise,
+)
+from gesso.latent.stream import DIGEST_BYTES, EXTENSION, Header, Stream, pack, unpack
+from gesso.runtime import Runtime
+
+if TYPE_CHECKING:
+    from PIL import Image
+    from torch import Tensor
+
+    from gesso.autoencoder import Autoencoder
+    from gesso.latent.repair import RepairOptions
+
+__all__ = ["LATENT", "LatentCodec", "PaletteKind", "autoencoder_of", "shared_palette"]
+
+PaletteKind = Literal["shared", "kmeans", "imagequant"]
+# (entries, QP): the constant QP of an HEVC still with the same mean square error.
+LATENT_QP = ((16, 50.0), (32, 49.0), (64, 48.0), (128, 47.0), (256, 46.0))
+# Mode L of a picture goes through RGB, as everywhere.
+MODES = ("RGB", "L")
+
+
+@dataclass(frozen=True)
+class LatentCodec:
+    """System L as a codec; see :class:`gesso.Codec`. Quality is the palette's size.
+
+    Attributes:
+        model: name or folder of the autoencoder that encodes; None is the default. A file is
+            decoded with the one that it names.
+        palette: ``shared``, the autoencoder's own, which costs no bytes, where it has one of
+            that size, else fitted; ``kmeans`` or ``imagequant`` fit one to every picture
+            (:func:`gesso.latent.palette.fit_palette`).
+        dither: share of the palette's error that is passed on, in [0, 1]. 1 is the paper's; 0
+            codes in fewer bytes, and what is learned from expects it.
+        repair: how decoded latents are repaired; None leaves them as they are.
+        prior: name or folder of the prior that repairs them; None is the one of the
+            autoencoder.
+        runtime: device, dtype and tiles.
+    """
+
+    model: str | None = None
+    palette: PaletteKind = "shared"
+    dither: float = 0.0
+    repair: RepairOptions | None = None
+    prior: str | None = None
+    runtime: Runtime = field(default_factory=Runtime)
+    name: str = "latent"
+    extension: str = EXTENSION
+    qualities: tuple[float, float] = (16.0, 256.0)
+
+    def __post_init__(self) -> None:
+        if self.palette not in get_args(PaletteKind):
+            raise InputError(
+                f"palette is one of {', '.join(get_args(PaletteKind))}, got {self.palette!r}"
+            )
+        if not 0 <= self.dither <= 1:
+            raise InputError(f"dither must be in [0, 1], got {self.dither!r}")
+
+    def encode(self, image: Image.Image, quality: float) -> bytes:
+        """A picture of mode RGB or L to a whole file.
+
+        Args:
+            image: of any size.
+            quality: entries of the palette, a whole number from 16 to 256.
+
+        Raises:
+            InputError: another mode, a quality out of range, or a missing libimagequant.
+            ModelError: no such autoencoder.
+        """
+        if image.mode not in MODES:
+            raise InputError(
+                f"mode {image.mode} cannot be coded; first use convert('RGB'), without alpha"
+            )
+        check_quality(self, quality)
+        from gesso.latent.tiles import encode_picture
+
+        card = get_model(self.model, "autoencoder")
+        model: Autoencoder = load(card.name, "autoencoder", self.runtime)
+        rgb = np.asarray(image.convert("RGB"))
+        latents = encode_picture(model, rgb, self.runtime.tile)
+        palette, indices, own = self._palettised(card, latents, model.magnitude, round(quality))
+        header = Header(
+            width=image.width,
+            height=image.height,
+            factor=model.factor,
+            digest=bytes.fromhex(card.sha256)[:DIGEST_BYTES],
+            colors=len(palette),
+            own=own,
+            # its digest says enough of a model that everybody has
+            model="" if card.name == get_model(None, "autoencoder").name else _told(card.name),
+            grey=image.mode == "L",
+        )
+        return pack(Stream(header, palette, indices))
+
+    def _palettised(
+        self, card: ModelCard, latents: NDArray[np.float32], magnitude: float, colors: int
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], bool]:
+        """(palette, indices, whether the palette is the picture's own)."""
+        if self.palette == "imagequant":
+            return *imagequant(quantise(latents, magnitude), colors, self.dither), True
+        palette = shared_palette(card, colors) if self.palette == "shared" else None
+        own = palette is None
+        if palette is None:
+            palette = fit_palette(quantise(latents, magnitude), colors)
+        values = np.clip(latents / np.float32(2 * magnitude) + np.float32(0.5), 0, 1) * 255
+        if self.dither:
+            return palette, floyd_steinberg(values, palette, self.dither), own
+        return palette, nearest(values, palette), own
+
+    def decode(self, data: bytes) -> Image.Image:
+        """A whole file to an RGB picture, repaired where ``repair`` says so.
+
+        Raises:
+            InputError: bytes that are no such file; see :func:`gesso.latent.stream.unpack`.
+            ModelError: the autoencoder, or a prior for it, is not there.
+        """
+        return self.picture(self.unpacked(data)).convert("RGB")
+
+    def unpacked(self, data: bytes) -> Stream:
+        """What is in a file, without running a network; raises as :meth:`decode`."""
+
+        def known(header: Header) -> NDArray[np.uint8] | None:
+            return shared_palette(autoencoder_of(header, self.model), header.colors)
+
+        return unpack(data, known)
+
+    def picture(self, stream: Stream) -> Image.Image:
+        """The picture of a stream, of mode L where it was grey."""
+        from PIL import Image
+
+        from gesso.latent.tiles import decode_picture
+
+        header = stream.header
+        card = autoencoder_of(header, self.model)
+        model: Autoencoder = load(card.name, "autoencoder", self.runtime)
+        if model.factor != header.factor or model.channels != stream.palette.shape[1]:
+            raise InputError(
+                f"the file has {stream.palette.shape[1]} channels at 1/{header.factor}, its "
+                f"autoencoder {card.name!r} {model.channels} at 1/{model.factor}; it is damaged"
+            )
+        latents = dequantise(stream.palette[stream.indices], model.magnitude)
+        if self.repair is not None:
+            latents = self._repaired(card, stream, latents)
+        rgb = decode_picture(model, latents, self.runtime.tile)
+        image = Image.fromarray(np.ascontiguousarray(rgb[: header.height, : header.width]))
+        return image.convert("L") if header.grey else image
+
+    def _repaired(
+        self, card: ModelCard, stream: Stream, latents: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        import torch
+
+        from gesso.checkpoints.latent import LatentSpace
+        from gesso.latent.repair import repair
+        from gesso.space import space_of
+
+        prior = load(latent_prior(card, self.prior).name, "prior", self.runtime)
+        space = cast("LatentSpace", space_of(prior))
+        raw: Tensor = torch.from_numpy(latents).permute(2, 0, 1)[None]
+        found = space.raw(repair(prior, space.scaled(raw), self.repair))
+        return np.ascontiguousarray(found[0].permute(1, 2, 0).cpu().numpy())
+
+    def qp(self, quality: float) -> float:
+        """See :class:`gesso.Codec`."""
+        return interpolate_anchors(LATENT_QP, quality)
+
+
+LATENT = LatentCodec()
+
+
+def shared_palette(card: ModelCard, colors: int) -> NDArray[np.uint8] | None:
+    """An autoencoder's palette (colors, C) of that size; None where it has none."""
+    content = card.settings.get("palettes", {}).get(str(colors))
+    if content is None:
+        return None
+    return np.frombuffer(base64.b64decode(content), np.uint8).reshape(colors, -1)
+
+
+def autoencoder_of(header: Header, wanted: str | None = None) -> ModelCard:
+    """The card of the autoencoder that a file was coded with.
+
+    Args:
+        header: of the file.
+        wanted: a name or folder to look at first, for models that are not registered.
+
+    Raises:
+        ModelError: it is not there.
+    """
+    cards = [get_model(wanted, "autoencoder")] if wanted else []
+    for card in (*cards, *models("autoencoder").values()):
+        if bytes.fromhex(card.sha256).startswith(header.digest):
+            return card
+    there = ", ".join(sorted(models("autoencoder")))
+    raise ModelError(
+        f"the file was coded with {header.autoencoder}, which is not here (there are: {there}); "
+        "pass its name or folder as model="
+    )
+
+
+def latent_prior(autoencoder: ModelCard, name: str | None = None) -> ModelCard:
+    """The prior of an autoencoder's latents: that of ``name``, else the one made for it.
+
+    Raises:
+        ModelError: there is none.
+    """
+    if name is not None:
+        return get_model(name, "prior")
+    for card in models("prior").values():
+        if card.settings.get("autoencoder", {}).get("sha256") == autoencoder.sha256:
+            return card
+    raise ModelError(
+        f"no prior is known for the latents of {autoencoder.name!r}; name one as prior=, such as "
+        "the Stable Diffusion folder that it is of, or train it: gesso train prior --space latent"
+    )
+
+
+def _told(name: str) -> str:
+    """A model's name as a file may say it: of a folder its last part alone."""
+    short = name.rstrip("/").rpartition("/")[2]
+    return "".join(c for c in short if c.isprintable()).encode()[:64].decode(errors="ignore")
