@@ -8,7 +8,8 @@
   ``UNet2DConditionModel`` with its text encoder, or with one embedding in
   ``prompt_embeds.safetensors``.
 
-An autoencoder may also be alone in its folder; see :mod:`gesso.autoencoder`.
+An autoencoder may also be alone in its folder; see :mod:`gesso.autoencoder`. So may a
+``ControlNetModel``, or it lies in a pipeline's; see :mod:`gesso.checkpoints.controlnet`.
 
 Only safetensors are read, and nothing is fetched: ``hf:owner/name`` alone asks the Hugging
 Face hub, and only for the files that are needed. A file ``gesso.json`` in the folder may say

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -22,6 +22,8 @@ __all__ = [
     "VPDenoiser",
     "signal_of",
 ]
+
+Control = Callable[[Tensor, Tensor, Mapping[str, Tensor]], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ class ForeignDenoiser(ABC):
     def __init__(self, network: nn.Module, layout: Layout) -> None:
         self.network, self.layout = network, layout
         self.grid, self.tile, self.space = layout.grid, layout.tile, layout.space
+        # What else the network is given for what it sees, such as a ControlNet's residuals.
+        self.control: Control | None = None
 
     @property
     def device(self) -> torch.device:
@@ -71,7 +75,8 @@ class ForeignDenoiser(ABC):
             for name, value in self.layout.condition.items()
         }
         inner = x.to(self.layout.dtype)
-        out = cast(Any, self.network)(inner, timestep, return_dict=False, **condition)[0]
+        more = self.control(inner, timestep, condition) if self.control else {}
+        out = cast(Any, self.network)(inner, timestep, return_dict=False, **condition, **more)[0]
         return cast(Tensor, out)[:, : x.shape[1]].float()
 
     @abstractmethod

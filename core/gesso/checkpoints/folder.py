@@ -12,15 +12,28 @@ from gesso.checkpoints.weights import Weights, find
 from gesso.errors import ModelError
 from gesso.options import PRESETS
 
-__all__ = ["AUTOENCODERS", "Checkpoint", "Kind", "Part", "Wishes", "class_of", "read", "read_part"]
+__all__ = [
+    "AUTOENCODERS",
+    "Checkpoint",
+    "Kind",
+    "Part",
+    "Wishes",
+    "class_of",
+    "classes_of",
+    "read",
+    "read_part",
+]
 
 Kind = Literal["vp", "edm", "consistency"]
 Config = Mapping[str, Any]
 UNETS = ("UNet2DModel", "UNet2DConditionModel")
 AUTOENCODERS = ("AutoencoderKL", "AutoencoderTiny")
 PROMPT = "prompt_embeds.safetensors"
-# What a pipeline may name beside its U-Net and scheduler; the last three are not used.
-PARTS = ("vae", "text_encoder", "tokenizer", "safety_checker", "feature_extractor", "image_encoder")
+# What a pipeline may name beside its U-Net and scheduler; the last four are no part of the prior.
+PARTS = (
+    *("vae", "text_encoder", "tokenizer"),
+    *("safety_checker", "feature_extractor", "image_encoder", "controlnet"),
+)
 SCHEDULERS: Mapping[str, Kind] = {
     "EDMEulerScheduler": "edm",
     "EDMDPMSolverMultistepScheduler": "edm",
@@ -142,22 +155,29 @@ def _json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _index(folder: Path) -> dict[str, str]:
-    """Class by part; a folder of nothing but a U-Net counts as a pipeline of it."""
+def classes_of(folder: Path) -> dict[str, str] | None:
+    """The class of each part of a pipeline; None for a folder of one network."""
     path = folder / "model_index.json"
     if not path.is_file():
-        return {"unet": str(_json(folder / "config.json").get("_class_name"))}
-    content = _json(path)
-    parts = {
+        return None
+    return {
         name: str(value[1])
-        for name, value in content.items()
+        for name, value in _json(path).items()
         if isinstance(value, list) and len(value) == 2 and value[1] is not None
     }
+
+
+def _index(folder: Path) -> dict[str, str]:
+    """Class by part; a folder of nothing but a U-Net counts as a pipeline of it."""
+    parts = classes_of(folder)
+    if parts is None:
+        return {"unet": str(class_of(folder))}
     foreign = sorted(set(parts) - {"unet", "scheduler", *PARTS})
     if foreign or "unet" not in parts:
         named = ", ".join(f"{name} ({parts[name]})" for name in foreign) or "no unet"
+        kind = _json(folder / "model_index.json").get("_class_name")
         raise ModelError(
-            f"{folder} is a {content.get('_class_name')} with {named}, which gesso cannot run; "
+            f"{folder} is a {kind} with {named}, which gesso cannot run; "
             f"it runs pipelines of a {' or '.join(UNETS)}, a scheduler and perhaps a vae"
         )
     return parts

@@ -19,6 +19,7 @@ NETWORKS = {
     "": "diffusion_pytorch_model",
     "unet": "diffusion_pytorch_model",
     "vae": "diffusion_pytorch_model",
+    "controlnet": "diffusion_pytorch_model",
     "text_encoder": "model",
 }
 

@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from gesso.errors import InputError
+from gesso.errors import InputError, ModelError
 from gesso.frame import mirror
+from gesso.latent.edges import canny_condition
 from gesso.latent.trajectory import trajectory
 from gesso.sampling import ddim_invert, ddim_sample
 from gesso.space import space_of
 
 if TYPE_CHECKING:
+    from gesso.checkpoints.controlnet import ControlNet
     from gesso.denoiser import Denoiser
     from gesso.runtime import Progress
 
@@ -65,6 +67,7 @@ def repair(
     denoiser: Denoiser,
     latents: Tensor,
     options: RepairOptions | None = None,
+    control: ControlNet | None = None,
     progress: Progress | None = None,
 ) -> Tensor:
     """Move decoded latents to where the prior expects them. Nothing is drawn at random.
@@ -74,6 +77,7 @@ def repair(
         latents: (B, C, h, w) of any size, scaled: see
             :meth:`gesso.checkpoints.latent.LatentSpace.scaled`.
         options: see :class:`RepairOptions`.
+        control: of the same denoiser; it is shown the edges of the latents' picture.
         progress: called with (done, total) evaluations of the prior.
 
     Returns:
@@ -81,6 +85,7 @@ def repair(
 
     Raises:
         InputError: latents that are not of the prior's autoencoder.
+        ModelError: a ControlNet of another prior.
     """
     options = options or RepairOptions()
     if options.strength == 0 and options.start == 0:
@@ -92,12 +97,17 @@ def repair(
             f"latents are {tuple(latents.shape)}, their prior wants (B, {channels}, h, w); use a "
             "prior of the same autoencoder"
         )
+    if control is not None and control.denoiser is not denoiser:
+        raise ModelError("the ControlNet was loaded for another prior; load it for this one")
     path = trajectory(denoiser, options.steps, options.strength, options.start)
     unit = max(1, denoiser.grid // getattr(space, "factor", 1))
     # What a schedule without a level of 0 calls clean is sqrt(abar) x.
     least = math.hypot(1, path.clean)
     with torch.inference_mode():
         x = _padded(latents.to(denoiser.device, torch.float32), unit)
+        if control is not None and options.edges:
+            # Of the padded picture, whose size the condition must have.
+            denoiser = control.steer(canny_condition(space.decode(x)), options.edges)
         model = _Counted(denoiser, len(path.up) + len(path.down) - 2, progress)
         x = ddim_invert(model, x if options.start else x * least, path.up)
         x = ddim_sample(model, x, path.down) / least

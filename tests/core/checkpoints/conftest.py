@@ -12,6 +12,7 @@ import torch
 from diffusers import (
     AutoencoderKL,
     ConsistencyModelPipeline,
+    ControlNetModel,
     DDPMPipeline,
     UNet2DConditionModel,
     UNet2DModel,
@@ -64,6 +65,25 @@ def tiny_vae(**config: Any) -> AutoencoderKL:
         "latent_channels": 4,
     }
     return AutoencoderKL(**(stated | config))
+
+
+def tiny_controlnet(**config: Any) -> ControlNetModel:
+    """For :func:`tiny_text_unet` and :func:`tiny_vae`; trained, so that it adds something."""
+    torch.manual_seed(3)
+    stated = {
+        "block_out_channels": (8, 16),
+        "layers_per_block": 1,
+        "norm_num_groups": 4,
+        "attention_head_dim": 4,
+        "cross_attention_dim": 12,
+        "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+        "conditioning_embedding_out_channels": (4, 8),
+    }
+    network = ControlNetModel(**(stated | config))
+    for parameter in network.parameters():
+        if not parameter.detach().any():
+            torch.nn.init.normal_(parameter, std=0.3)
+    return network
 
 
 @pytest.fixture

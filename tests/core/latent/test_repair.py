@@ -114,7 +114,8 @@ def test_a_start_takes_off_its_noise(strength: float) -> None:
 def test_each_evaluation_is_counted() -> None:
     prior, calls = Gaussian(), list[tuple[int, int]]()
     latents = torch.zeros(1, 4, 4, 4)
-    repair(prior, latents, RepairOptions(4, 0.5), lambda done, total: calls.append((done, total)))
+    options = RepairOptions(4, 0.5)
+    repair(prior, latents, options, progress=lambda done, total: calls.append((done, total)))
     # A level of 0 is not the prior's: the first is told twice on the way up.
     assert calls == [(n, 8) for n in range(1, 9)] and len(prior.seen) == 8
     levels = [level for _, level in prior.seen]
