@@ -69,6 +69,8 @@ def trained_tile(model: object) -> int | None:
 def fitted(runtime: Runtime, model: object, grid: int) -> Runtime:
     """The runtime with tiles no larger than those that the model was trained at.
 
+    A latent model that any size will do gets tiles on its grid, which is coarse in pixels.
+
     Group norms and global attention take their statistics over the whole tile, so a foreign
     network is given what it knows. Neighbours share a quarter of such a tile, or the runtime's
     overlap where that is less. A smaller tile of the user's, for want of memory, stays.
@@ -78,10 +80,15 @@ def fitted(runtime: Runtime, model: object, grid: int) -> Runtime:
         model: see :func:`trained_tile`.
         grid: pixels that tiles and overlaps are to be multiples of.
     """
-    tile = trained_tile(model)
+    tile, step = trained_tile(model), math.lcm(grid, 4)
+    if tile is None and getattr(getattr(model, "space", PIXELS), "factor", 1) > 1:
+        if runtime.tile % grid == 0 and (runtime.tile - runtime.overlap) % grid == 0:
+            return runtime
+        tile = max(2 * step, runtime.tile // step * step)
+        overlap = min(-(-runtime.overlap // step) * step, tile // 2 // step * step)
+        return replace(runtime, tile=tile, overlap=overlap)
     if tile is None or runtime.tile < tile:
         return runtime
-    step = math.lcm(grid, 4)
     overlap = min(runtime.overlap, tile // 4) // step * step
     if overlap == 0 and tile >= 2 * step:
         overlap = step

@@ -1,12 +1,14 @@
-"""A tiny prior with random weights: every mechanism of a real one at a thousandth of its cost."""
+"""Tiny models with random weights: every mechanism of real ones at a thousandth of their cost."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from diffusers import AutoencoderTiny
 
 from gesso import cards
 from gesso.cards import ModelCard, register_model
@@ -26,6 +28,32 @@ def tiny_network(seed: int = 0, **config: object) -> WindowUNet:
         if not parameter.detach().any():
             torch.nn.init.normal_(parameter, std=0.05)
     return network
+
+
+def tiny_autoencoder(seed: int = 0, **config: Any) -> AutoencoderTiny:
+    """One latent sample for 4 x 4 pixels."""
+    torch.manual_seed(seed)
+    stated = {
+        "encoder_block_out_channels": (8, 8, 8),
+        "decoder_block_out_channels": (8, 8, 8),
+        "num_encoder_blocks": (1, 1, 1),
+        "num_decoder_blocks": (1, 1, 1),
+    }
+    return AutoencoderTiny(**(stated | config))
+
+
+def own_autoencoder(folder: Path, seed: int = 0, **config: Any) -> ModelCard:
+    """A folder of weights in fp16, with its card."""
+    tiny_autoencoder(seed, **config).half().save_pretrained(folder)
+    ModelCard(
+        name="tiny-autoencoder",
+        role="autoencoder",
+        factory="gesso.autoencoder:load_autoencoder",
+        folder=folder,
+        weights="diffusion_pytorch_model.safetensors",
+        sha256="",
+    ).write()
+    return ModelCard.read(folder)
 
 
 @pytest.fixture(autouse=True)

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler, UNet2DModel
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DModel
 from safetensors.torch import load_file, save_file
+from tests.core.conftest import own_autoencoder, tiny_autoencoder
 
 import gesso
 from gesso.autoencoder import Autoencoder
@@ -22,18 +23,6 @@ from gesso.runtime import Runtime
 
 FP32 = Runtime("cpu", "fp32")
 WEIGHTS = "diffusion_pytorch_model.safetensors"
-
-
-def tiny(**config: Any) -> AutoencoderTiny:
-    """One latent sample for 4 x 4 pixels."""
-    torch.manual_seed(0)
-    stated = {
-        "encoder_block_out_channels": (8, 8, 8),
-        "decoder_block_out_channels": (8, 8, 8),
-        "num_encoder_blocks": (1, 1, 1),
-        "num_decoder_blocks": (1, 1, 1),
-    }
-    return AutoencoderTiny(**(stated | config))
 
 
 def large(**config: Any) -> AutoencoderKL:
@@ -47,21 +36,6 @@ def large(**config: Any) -> AutoencoderKL:
         "latent_channels": 4,
     }
     return AutoencoderKL(**(stated | config))
-
-
-def own(folder: Path, **config: Any) -> ModelCard:
-    """A folder as the trainer writes it: weights in fp16."""
-    tiny(**config).half().save_pretrained(folder)
-    card = ModelCard(
-        name="tiny-autoencoder",
-        role="autoencoder",
-        factory="gesso.autoencoder:load_autoencoder",
-        folder=folder,
-        weights=WEIGHTS,
-        sha256="",
-    )
-    card.write()
-    return ModelCard.read(folder)
 
 
 def pipeline(folder: Path, network: Any) -> Path:
@@ -90,13 +64,13 @@ def pixels() -> torch.Tensor:
 
 
 def test_our_own_is_loaded_by_its_card(tmp_path: Path, pixels: torch.Tensor) -> None:
-    own(tmp_path / "own", latent_magnitude=5, scaling_factor=0.7, shift_factor=0.1)
+    own_autoencoder(tmp_path / "own", latent_magnitude=5, scaling_factor=0.7, shift_factor=0.1)
     autoencoder = load(str(tmp_path / "own"), "autoencoder", FP32)
     assert isinstance(autoencoder, Autoencoder)
     assert (autoencoder.factor, autoencoder.channels, autoencoder.magnitude) == (4, 4, 5.0)
     assert (autoencoder.scale, autoencoder.shift) == (0.7, 0.1)
     assert autoencoder.device == torch.device("cpu")
-    network = tiny().half().float()
+    network = tiny_autoencoder().half().float()
     with torch.inference_mode():
         latents = autoencoder.encode(pixels)
         assert latents.shape == (2, 4, 4, 6) and latents.dtype == torch.float32
@@ -105,13 +79,13 @@ def test_our_own_is_loaded_by_its_card(tmp_path: Path, pixels: torch.Tensor) -> 
 
 
 def test_weights_that_are_not_the_cards_are_refused(tmp_path: Path) -> None:
-    card = own(tmp_path)
+    card = own_autoencoder(tmp_path)
     content = bytearray(card.path.read_bytes())
     content[-1] ^= 1
     card.path.write_bytes(content)
     with pytest.raises(ModelError, match=r"SHA-256.*train it anew"):
         card.make(FP32)
-    other = own(tmp_path)
+    other = own_autoencoder(tmp_path)
     (tmp_path / WEIGHTS).rename(tmp_path / "diffusion_pytorch_model.fp16.safetensors")
     with pytest.raises(ModelError, match="card does not name"):
         other.make(FP32)
@@ -119,7 +93,7 @@ def test_weights_that_are_not_the_cards_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fault", ["missing", "unexpected", "shape"])
 def test_weights_that_do_not_fit_their_config_are_refused(tmp_path: Path, fault: str) -> None:
-    card = own(tmp_path)
+    card = own_autoencoder(tmp_path)
     tensors = load_file(tmp_path / WEIGHTS)
     name = sorted(tensors)[0]
     if fault == "unexpected":
@@ -136,7 +110,7 @@ def test_weights_that_do_not_fit_their_config_are_refused(tmp_path: Path, fault:
 
 def test_half_precision_is_for_convolutions(tmp_path: Path, pixels: torch.Tensor) -> None:
     half, full = Runtime("cpu", "bf16"), FP32
-    folder = own(tmp_path / "own").folder
+    folder = own_autoencoder(tmp_path / "own").folder
     found = load(str(folder), "autoencoder", half)
     assert next(found.network.parameters()).dtype == torch.bfloat16
     with torch.inference_mode():
@@ -169,7 +143,7 @@ def test_a_public_folder_is_an_autoencoder(
 
 
 def test_a_public_tiny_one_too(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    tiny().save_pretrained(tmp_path / "tiny")
+    tiny_autoencoder().save_pretrained(tmp_path / "tiny")
     card = get_model(str(tmp_path / "tiny"), "autoencoder")
     assert card.role == "autoencoder" and "AutoencoderTiny" in card.summary
     assert load(card.name, "autoencoder", FP32).magnitude == 3
@@ -194,10 +168,12 @@ def test_a_pipeline_lends_its_own(tmp_path: Path, first: Any) -> None:
 
 
 def test_a_latent_model_may_have_a_tiny_one(tmp_path: Path, pixels: torch.Tensor) -> None:
-    folder = pipeline(tmp_path / "pipeline", tiny(scaling_factor=0.5, shift_factor=0.25))
+    folder = pipeline(
+        tmp_path / "pipeline", tiny_autoencoder(scaling_factor=0.5, shift_factor=0.25)
+    )
     denoiser = load(str(folder), "prior", FP32)
     assert denoiser.grid == 8 and denoiser.space.factor == 4
-    network = tiny()
+    network = tiny_autoencoder()
     with torch.inference_mode():
         latents = (network.encode(pixels).latents - 0.25) * 0.5
         torch.testing.assert_close(denoiser.space.encode(pixels), latents)
@@ -221,7 +197,10 @@ def test_raw_latents_are_the_way_back_of_scaled_ones() -> None:
     [
         (lambda: large(in_channels=1), "pictures have 3"),
         (lambda: large(latents_mean=[0.0] * 4), "states latents_mean"),
-        (lambda: tiny(upsampling_scaling_factor=3), "4 times smaller and 9 times larger"),
+        (
+            lambda: tiny_autoencoder(upsampling_scaling_factor=3),
+            "4 times smaller and 9 times larger",
+        ),
     ],
     ids=["grey", "mean", "factor"],
 )
@@ -250,7 +229,7 @@ def test_other_folders_name_the_mend(tmp_path: Path) -> None:
 
 
 def test_gradients_are_checkpointed_where_diffusers_does_it_right(pixels: torch.Tensor) -> None:
-    for network in (tiny(), large()):
+    for network in (tiny_autoencoder(), large()):
         autoencoder = Autoencoder(network.train())
         plain = autoencoder.encode(pixels)
         autoencoder.checkpoint_gradients()
