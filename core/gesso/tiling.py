@@ -12,7 +12,7 @@ from gesso.errors import InputError
 from gesso.frame import Frame
 from gesso.runtime import Runtime
 
-__all__ = ["Box", "run_tiled", "tile_starts"]
+__all__ = ["Box", "ramp", "run_tiled", "tile_starts"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def tile_starts(length: int, tile: int, overlap: int) -> list[int]:
     return starts
 
 
-def _ramp(start: int, size: int, last: bool, overlap: int) -> Tensor:
+def ramp(start: int, size: int, last: bool, overlap: int) -> Tensor:
     """Blending weight along one axis of a tile; neighbours' weights add up to 1.
 
     Only the middle half of the overlap blends: its outer quarters are nearest to the cut,
@@ -99,7 +99,7 @@ def _one_picture(
         band = torch.zeros(1, 3, height, lefts[-1] + last_width)
         if carry is not None:
             band[:, :, :overlap] = carry
-        down = _ramp(top, height, last_row, overlap)
+        down = ramp(top, height, last_row, overlap)
         boxes = [Box(top, left, height, min(tile, lefts[-1] + last_width - left)) for left in lefts]
         for group in _groups(boxes, runtime.batch):
             pixels = torch.cat(
@@ -107,7 +107,7 @@ def _one_picture(
             )
             result = process(pixels, group, index).to("cpu", torch.float32)
             for box, piece in zip(group, result, strict=True):
-                across = _ramp(box.left, box.width, box.left == lefts[-1], overlap)
+                across = ramp(box.left, box.width, box.left == lefts[-1], overlap)
                 band[0, :, :, box.left : box.left + box.width].addcmul_(
                     piece, down[:, None] * across
                 )

@@ -72,7 +72,7 @@ def test_tiles_leave_no_seam() -> None:
     ("module", "name", "wrong", "where"),
     [
         (gesso.space, "noise_field", noise_of_each_tile, "blend"),
-        (gesso.tiling, "_ramp", no_blending, f"line {START}"),
+        (gesso.tiling, "ramp", no_blending, f"line {START}"),
     ],
 )
 def test_a_seam_would_be_seen(

@@ -16,14 +16,15 @@ from torch import Tensor
 from gesso.errors import InputError, ModelError
 from gesso.frame import mirror
 from gesso.latent.edges import canny_condition
-from gesso.latent.trajectory import trajectory
+from gesso.latent.trajectory import Trajectory, trajectory
+from gesso.runtime import Progress, Runtime
 from gesso.sampling import ddim_invert, ddim_sample
-from gesso.space import space_of
+from gesso.space import fitted, space_of
+from gesso.tiling import ramp, tile_starts
 
 if TYPE_CHECKING:
     from gesso.checkpoints.controlnet import ControlNet
     from gesso.denoiser import Denoiser
-    from gesso.runtime import Progress
 
 __all__ = ["RepairOptions", "repair"]
 
@@ -68,9 +69,12 @@ def repair(
     latents: Tensor,
     options: RepairOptions | None = None,
     control: ControlNet | None = None,
-    progress: Progress | None = None,
+    runtime: Runtime | None = None,
 ) -> Tensor:
     """Move decoded latents to where the prior expects them. Nothing is drawn at random.
+
+    Latents larger than a tile are repaired in tiles that overlap, and blended; beyond the
+    border they are mirrored.
 
     Args:
         denoiser: of a latent prior.
@@ -78,7 +82,7 @@ def repair(
             :meth:`gesso.checkpoints.latent.LatentSpace.scaled`.
         options: see :class:`RepairOptions`.
         control: of the same denoiser; it is shown the edges of the latents' picture.
-        progress: called with (done, total) evaluations of the prior.
+        runtime: tile and overlap, in pixels, and progress.
 
     Returns:
         Latents of the same shape and device, float32; at strength and start 0 those given.
@@ -88,10 +92,7 @@ def repair(
         ModelError: a ControlNet of another prior.
     """
     options = options or RepairOptions()
-    if options.strength == 0 and options.start == 0:
-        return latents
-    space = space_of(denoiser)
-    channels = getattr(space, "channels", latents.shape[1])
+    channels = getattr(space_of(denoiser), "channels", latents.shape[1])
     if latents.ndim != 4 or latents.shape[1] != channels:
         raise InputError(
             f"latents are {tuple(latents.shape)}, their prior wants (B, {channels}, h, w); use a "
@@ -99,30 +100,58 @@ def repair(
         )
     if control is not None and control.denoiser is not denoiser:
         raise ModelError("the ControlNet was loaded for another prior; load it for this one")
+    if options.strength == 0 and options.start == 0:
+        return latents
     path = trajectory(denoiser, options.steps, options.strength, options.start)
-    unit = max(1, denoiser.grid // getattr(space, "factor", 1))
+    runtime = runtime or Runtime()
+    height, width = latents.shape[2:]
+    unit, tile, overlap = _tiles(denoiser, runtime)
+    tops, lefts = (tile_starts(length, tile, overlap) for length in (height, width))
+    total = len(tops) * len(lefts) * (len(path.up) + len(path.down) - 2)
+    model = _Counted(denoiser, total, runtime.progress)
+    out = torch.zeros_like(latents, dtype=torch.float32)
+    for top in tops:
+        rows = min(tile, -(-(height - top) // unit) * unit)
+        down = ramp(top, rows, top == tops[-1], overlap)[: height - top, None]
+        for left in lefts:
+            columns = min(tile, -(-(width - left) // unit) * unit)
+            weight = down * ramp(left, columns, left == lefts[-1], overlap)[: width - left]
+            part = latents.index_select(2, mirror(top, rows, height, latents.device))
+            part = part.index_select(3, mirror(left, columns, width, latents.device))
+            found = _one(model, part, path, options, control)[:, :, : height - top, : width - left]
+            here = (..., slice(top, top + tile), slice(left, left + tile))
+            out[here] += found.to(out.device) * weight.to(out.device)
+    return out
+
+
+def _tiles(denoiser: Denoiser, runtime: Runtime) -> tuple[int, int, int]:
+    """The grid, the tile and the overlap, in latents."""
+    runtime = fitted(runtime, denoiser, denoiser.grid)
+    factor = getattr(space_of(denoiser), "factor", 1)
+    unit = max(1, denoiser.grid // factor)
+    tile = max(unit, runtime.tile // factor // unit * unit)
+    return unit, tile, min(runtime.overlap // factor, tile // 2) // unit * unit
+
+
+def _one(
+    model: _Counted,
+    latents: Tensor,
+    path: Trajectory,
+    options: RepairOptions,
+    control: ControlNet | None,
+) -> Tensor:
+    """A tile, of whole grid cells."""
     # What a schedule without a level of 0 calls clean is sqrt(abar) x.
     least = math.hypot(1, path.clean)
     with torch.inference_mode():
-        x = _padded(latents.to(denoiser.device, torch.float32), unit)
+        x = latents.to(model.device, torch.float32)
+        x = x.contiguous(memory_format=torch.channels_last)
         if control is not None and options.edges:
-            # Of the padded picture, whose size the condition must have.
-            denoiser = control.steer(canny_condition(space.decode(x)), options.edges)
-        model = _Counted(denoiser, len(path.up) + len(path.down) - 2, progress)
+            edges = canny_condition(space_of(control.denoiser).decode(x))
+            model.denoiser = control.steer(edges, options.edges)
         x = ddim_invert(model, x if options.start else x * least, path.up)
         x = ddim_sample(model, x, path.down) / least
-    height, width = latents.shape[2:]
-    return x[:, :, :height, :width].to(latents.device, copy=True)
-
-
-def _padded(latents: Tensor, unit: int) -> Tensor:
-    """Mirrored at the lower and right border to multiples of ``unit``."""
-    for axis in (2, 3):
-        size = latents.shape[axis]
-        whole = -(-size // unit) * unit
-        if whole > size:
-            latents = latents.index_select(axis, mirror(0, whole, size, latents.device))
-    return latents.contiguous(memory_format=torch.channels_last)
+    return x.clone()
 
 
 class _Counted:

@@ -16,6 +16,7 @@ from gesso.denoiser import EDMDenoiser
 from gesso.errors import InputError
 from gesso.latent.repair import RepairOptions, repair
 from gesso.latent.trajectory import level_of, trajectory
+from gesso.runtime import Runtime
 from gesso.space import PIXELS, Space
 
 
@@ -75,6 +76,32 @@ def test_beyond_the_border_lies_the_mirrored_picture(network: EDMDenoiser) -> No
     assert torch.equal(part, whole[:, :, :13])
 
 
+@pytest.mark.parametrize(("tile", "overlap"), [(64, 32), (128, 64), (96, 0)])
+def test_tiles_are_blended(tile: int, overlap: int) -> None:
+    """A prior that sees one latent at a time sees no tiles."""
+    calls = list[tuple[int, int]]()
+    prior = Gaussian(grid=32, space=Eighths())
+    latents = torch.randn(2, 4, 30, 21, generator=torch.Generator().manual_seed(0))
+    runtime = Runtime(
+        tile=tile, overlap=overlap, progress=lambda done, total: calls.append((done, total))
+    )
+    options = RepairOptions(2, 0.3)
+    found = repair(prior, latents, options, runtime=runtime)
+    assert {max(shape[2:]) for shape, _ in prior.seen} == {tile // 8}
+    assert calls[-1][0] == calls[-1][1] == len(calls) and len(calls) > 8
+    torch.testing.assert_close(found, repair(prior, latents, options))
+
+
+def test_tiles_of_a_network_differ_little(network: EDMDenoiser) -> None:
+    coarse = torch.randn(1, 4, 7, 5, generator=torch.Generator().manual_seed(0))
+    latents = torch.nn.functional.interpolate(coarse, (52, 44), mode="bicubic")
+    options = RepairOptions(3, 0.2)
+    whole = repair(network, latents, options)
+    tiles = repair(network, latents, options, runtime=Runtime(tile=32, overlap=16))
+    moved = float((whole - latents).abs().mean())
+    assert 0 < float((tiles - whole).abs().mean()) < 0.1 * moved
+
+
 def test_nothing_is_random_and_a_batch_is_its_pictures(network: EDMDenoiser) -> None:
     latents = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(3))
     options = RepairOptions(3, 0.3)
@@ -115,7 +142,8 @@ def test_each_evaluation_is_counted() -> None:
     prior, calls = Gaussian(), list[tuple[int, int]]()
     latents = torch.zeros(1, 4, 4, 4)
     options = RepairOptions(4, 0.5)
-    repair(prior, latents, options, progress=lambda done, total: calls.append((done, total)))
+    runtime = Runtime(progress=lambda done, total: calls.append((done, total)))
+    repair(prior, latents, options, runtime=runtime)
     # A level of 0 is not the prior's: the first is told twice on the way up.
     assert calls == [(n, 8) for n in range(1, 9)] and len(prior.seen) == 8
     levels = [level for _, level in prior.seen]
