@@ -15,6 +15,7 @@ from gesso_cli import options as o
 from gesso_cli.console import answer, answer_json, bar
 from gesso_cli.hosts import hosts
 from gesso_cli.speed import speed
+from gesso_cli.streams import streams
 
 __all__ = ["add", "bench"]
 
@@ -22,11 +23,12 @@ MB = 1e6
 
 
 def add(app: typer.Typer) -> None:
-    """Add the command to ``app``, with ``speed`` and ``hosts`` below it."""
+    """Add the command to ``app``, with ``speed``, ``hosts`` and ``streams`` below it."""
     group = typer.Typer()
     group.callback(invoke_without_command=True)(bench)
     group.command()(speed)
     group.command()(hosts)
+    group.command()(streams)
     app.add_typer(group, name="bench")
 
 

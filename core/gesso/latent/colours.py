@@ -8,12 +8,13 @@ before. Integers alone decide, as in :mod:`gesso.latent.context`.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gesso.errors import InputError
+from gesso.latent.coder import Decoder, Encoder
 from gesso.latent.context import DEEPEST, POWERS, UNIT
 
 __all__ = ["decode_palette", "encode_palette", "sort_palette"]
@@ -43,16 +44,12 @@ def encode_palette(palette: NDArray[np.uint8]) -> bytes:
     """
     if not np.array_equal(sort_palette(palette)[0], palette):
         raise InputError("only a sorted palette is coded; pass sort_palette(palette)[0]")
-    import constriction
-
-    coder: Any = constriction.stream.queue.RangeEncoder()
-    family: Any = constriction.stream.model.Categorical(perfect=False)
-    density = _Density(*palette.shape)
+    coder, density = Encoder(), _Density(*palette.shape)
     for entry, channel in np.ndindex(*palette.shape):
         value = palette[entry, channel : channel + 1]
-        coder.encode(value.astype(np.int32), family, density.shares(entry, channel))
+        coder.put(value, density.shares(entry, channel))
         density.learn(entry, channel, int(value[0]))
-    return cast("bytes", coder.get_compressed().astype(">u4").tobytes().rstrip(b"\0"))
+    return coder.payload()
 
 
 def decode_palette(payload: bytes, colors: int, channels: int) -> NDArray[np.uint8]:
@@ -65,14 +62,9 @@ def decode_palette(payload: bytes, colors: int, channels: int) -> NDArray[np.uin
         raise InputError(
             f"{len(payload)} bytes are too many for a palette of {colors} x {channels} values"
         )
-    import constriction
-
-    words = np.frombuffer(payload.ljust(-(-len(payload) // 4) * 4, b"\0"), ">u4")
-    coder: Any = constriction.stream.queue.RangeDecoder(words.astype(np.uint32))
-    family: Any = constriction.stream.model.Categorical(perfect=False)
-    density = _Density(colors, channels)
+    coder, density = Decoder(payload), _Density(colors, channels)
     for entry, channel in np.ndindex(colors, channels):
-        value = coder.decode(family, density.shares(entry, channel))
+        value = coder.take(density.shares(entry, channel))
         density.learn(entry, channel, int(value[0]))
     palette = density.known.astype(np.uint8)
     if not np.array_equal(sort_palette(palette)[0], palette):

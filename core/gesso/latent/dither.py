@@ -22,8 +22,8 @@ def floyd_steinberg(
 ) -> NDArray[np.uint8]:
     """The indices (h, w) of a palette's entries whose local means follow ``values``.
 
-    A value with the error passed on to it is held between the palette's smallest and largest in
-    each channel, so that what no entry reaches does not pile up.
+    An error is taken from the value, and what was passed on to it, within the palette's smallest
+    and largest in each channel, so that what no entry reaches does not pile up.
 
     Args:
         values: (h, w, C) of any real type, on the palette's scale (0 to 255).
@@ -41,10 +41,10 @@ def floyd_steinberg(
         # All places whose x + 2 y is the step: what they take errors from is done.
         y = np.arange(max(0, (step - width + 2) // 2), min(height - 1, step // 2) + 1)
         x = step - 2 * y
-        held = np.clip(carried[y, x + 1], low, high)
+        held = carried[y, x + 1]
         chosen = squares(held, entries).argmin(1)
         found[y, x] = chosen
-        error = (held - entries[chosen]) * (amount / 16)
+        error = (np.clip(held, low, high) - entries[chosen]) * (amount / 16)
         # The errors that meet in one place arrive in the order of the rows.
         carried[y + 1, x + 2] += error
         carried[y + 1, x + 1] += 5 * error

@@ -1,9 +1,7 @@
 """Palette indices to bytes and back, by a range coder and a model that learns as it goes.
 
-The range coder is constriction's (R. Bamler, "Understanding Entropy Coding With Asymmetric
-Numeral Systems (ANS): a Statistician's Perspective", arXiv:2201.01741); the probabilities are
-:class:`gesso.latent.context.ContextModel`'s, integers that sum to 2^24, which reach constriction
-as float64 without rounding.
+The probabilities are :class:`gesso.latent.context.ContextModel`'s, the range coder constriction's
+(:mod:`gesso.latent.coder`).
 
 Order: the longer side is cut into strips of at most ``STRIP`` indices. In each, the place (x, y),
 x along the strip, is coded in step x + 2 y, all strips at once: its left, upper left, upper and
@@ -13,12 +11,12 @@ upper right neighbours are known by then, and the places of a step are computed 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gesso.errors import InputError
+from gesso.latent.coder import Decoder, Encoder
 from gesso.latent.context import ROWS, TOTAL, UNIT, ContextModel, log2
 
 __all__ = ["INDICES_PER_BYTE", "STRIP", "decode_indices", "encode_indices", "most_indices"]
@@ -49,19 +47,14 @@ def encode_indices(indices: NDArray[np.uint8], palette: NDArray[np.uint8]) -> by
         )
     if len(palette) == 1:
         return b""
-    import constriction
-
-    coder: Any = constriction.stream.queue.RangeEncoder()
-    family: Any = constriction.stream.model.Categorical(perfect=False)
-    model = ContextModel(palette)
+    coder, model = Encoder(), ContextModel(palette)
     cells = _cells(indices.astype(np.int64), model.origin)
     for places, near in _batches(height, width):
         symbols = cells[places]
         shares = model.probabilities(cells[near])
-        coder.encode(symbols.astype(np.int32), family, shares)
+        coder.put(symbols, shares)
         model.learn(symbols)
-    payload = coder.get_compressed().astype(">u4").tobytes().rstrip(b"\0")
-    return cast("bytes", payload.ljust(-(-indices.size // INDICES_PER_BYTE), b"\0"))
+    return coder.payload().ljust(-(-indices.size // INDICES_PER_BYTE), b"\0")
 
 
 def decode_indices(
@@ -82,21 +75,17 @@ def decode_indices(
         raise InputError(
             f"{len(payload)} bytes cannot hold {height} x {width} indices; the file is damaged"
         )
-    import constriction
-
-    words = np.frombuffer(payload.ljust(-(-len(payload) // 4) * 4, b"\0"), ">u4")
-    coder: Any = constriction.stream.queue.RangeDecoder(words.astype(np.uint32))
-    family: Any = constriction.stream.model.Categorical(perfect=False)
-    model = ContextModel(palette)
+    coder, model = Decoder(payload), ContextModel(palette)
     cells = _cells(np.zeros((height, width), np.int64), model.origin)
     # What the coder holds at its end may serve once more: two words.
     left = (8 * len(payload) + 64) * UNIT
     most = log2(np.array([float(TOTAL)]))[0] - MITCHELL
     for places, near in _batches(height, width):
         shares = model.probabilities(cells[near])
-        symbols = coder.decode(family, shares).astype(np.int64)
+        symbols = coder.take(shares)
         cells[places] = symbols
-        left -= int((most - log2(shares[model.rows[: len(symbols)], symbols])).sum())
+        taken = most - log2(shares[model.rows[: len(symbols)], symbols])
+        left -= int(np.maximum(taken, 0).sum())
         if left < 0:
             raise InputError(
                 f"the payload of {len(payload)} bytes ends before its {height} x {width} indices"

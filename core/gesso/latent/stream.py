@@ -53,6 +53,7 @@ __all__ = [
     "pack",
     "read_header",
     "unpack",
+    "varint",
 ]
 
 EXTENSION = ".gsl"
@@ -140,18 +141,18 @@ def pack(stream: Stream) -> bytes:
         MAGIC,
         bytes([VERSION, flags | (header.factor.bit_length() - 1) << 4]),
         header.digest,
-        _varint(header.width),
-        _varint(header.height),
+        varint(header.width),
+        varint(header.height),
         bytes([header.colors - 1]),
     ]
     if header.model:
         name = header.model.encode()
-        parts += [_varint(len(name)), name]
+        parts += [varint(len(name)), name]
     if header.own:
         coded = encode_palette(palette)
-        parts += [bytes([palette.shape[1]]), _varint(len(coded)), coded]
+        parts += [bytes([palette.shape[1]]), varint(len(coded)), coded]
     payload = encode_indices(indices, palette)
-    body = b"".join([*parts, _varint(len(payload)), payload])
+    body = b"".join([*parts, varint(len(payload)), payload])
     return body + zlib.crc32(body).to_bytes(CHECKSUM_BYTES, "big")
 
 
@@ -295,7 +296,8 @@ def _check(stream: Stream) -> None:
         raise InputError(f"index {indices.max()} is beyond the palette's {len(palette)} entries")
 
 
-def _varint(value: int) -> bytes:
+def varint(value: int) -> bytes:
+    """A number >= 0 as LEB128."""
     found = bytearray()
     while value > 0x7F:
         found.append(value & 0x7F | 0x80)
