@@ -105,7 +105,7 @@ def prior(
     latent = given["space"] == Space.latent
     if not latent and autoencoder is not None:
         raise InputError("--autoencoder is for --space latent; add that, or leave it out")
-    given["space"] = "latent" if latent else None
+    del given["space"]
     _run("latent-prior" if latent else "prior", given)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from gesso.cards import ModelCard, get_model, load, models
+from gesso.cards import DEFAULTS, ModelCard, get_model, load, models
 from gesso.codec import check_quality, interpolate_anchors
 from gesso.errors import InputError, ModelError
 from gesso.latent.dither import floyd_steinberg
@@ -111,8 +111,8 @@ class LatentCodec:
             digest=bytes.fromhex(card.sha256)[:DIGEST_BYTES],
             colors=len(palette),
             own=own,
-            # its digest says enough of a model that everybody has
-            model="" if card.name == get_model(None, "autoencoder").name else _told(card.name),
+            # Its digest says enough of a model that everybody has.
+            model="" if card.name == DEFAULTS["autoencoder"] else _told(card.name),
             grey=image.mode == "L",
         )
         return pack(Stream(header, palette, indices))

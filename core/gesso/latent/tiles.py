@@ -31,7 +31,7 @@ def encode_picture(
         tile: side of a tile in pixels; a picture that is no larger is taken whole.
     """
     factor = autoencoder.factor
-    pixels = torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)[None]
+    pixels = torch.from_numpy(np.array(rgb)).permute(2, 0, 1)[None]
     for axis in (2, 3):
         size = pixels.shape[axis]
         whole = -(-size // factor) * factor
@@ -52,7 +52,7 @@ def decode_picture(
 ) -> NDArray[np.uint8]:
     """The way back: raw latents (h, w, C) to RGB (h * factor, w * factor, 3)."""
     factor, (height, width, _) = autoencoder.factor, latents.shape
-    whole = torch.from_numpy(np.ascontiguousarray(latents)).permute(2, 0, 1)[None]
+    whole = torch.from_numpy(np.array(latents)).permute(2, 0, 1)[None]
     found = np.empty((height * factor, width * factor, 3), np.uint8)
     with torch.inference_mode():
         for kept, seen in _tiles(height, width, max(1, tile // factor)):

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
-
-from gesso.training.checkpoint import load_checkpoint, save_checkpoint
 
 __all__ = ["Adversary"]
 
@@ -64,13 +61,3 @@ class Adversary:
     def _patches(self, pictures: Tensor) -> Tensor:
         with torch.autocast(pictures.device.type, torch.bfloat16):
             return cast(Tensor, self.network(pictures)).float()
-
-    def save(self, folder: Path, generator: torch.Generator) -> None:
-        """Write its state into ``folder``."""
-        state = {"network": self.network.state_dict()}
-        save_checkpoint(folder, state, self.optimizer, generator, {})
-
-    def restore(self, folder: Path, generator: torch.Generator) -> None:
-        """Go on from :meth:`save`."""
-        tensors, _ = load_checkpoint(folder, self.optimizer, generator)
-        self.network.load_state_dict(tensors["network"])

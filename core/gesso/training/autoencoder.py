@@ -22,6 +22,7 @@ from gesso.errors import InputError
 from gesso.evaluation.perceptual import dists, lpips_alex
 from gesso.runtime import Runtime
 from gesso.training.adversary import Adversary
+from gesso.training.checkpoint import load_checkpoint, save_checkpoint
 from gesso.training.data import CropSampler, picture_files, validation_crops
 from gesso.training.loop import Batch, Log, Trainer, TrainingConfig, train
 from gesso.training.palettes import LearnedPalettes
@@ -227,7 +228,7 @@ class AutoencoderTrainer(Trainer):
         half.register_to_config(scaling_factor=self._scaling(network))
         cast(nn.Module, half).half()
         half.save_pretrained(str(folder))
-        self.settings = {**self.settings, "palettes": self.palettes.state()}
+        self.settings = {**self.settings, "palettes": self.palettes.encoded()}
         return "diffusion_pytorch_model.safetensors"
 
     @torch.inference_mode()
@@ -238,16 +239,24 @@ class AutoencoderTrainer(Trainer):
         return round(1 / float(latents.float().std()), 4)
 
     def save(self, folder: Path) -> None:
-        """See :class:`Trainer`; the adversary lies beside it."""
-        self.adversary.save(folder.with_name("adversary"), self.adversary_noise)
-        self.settings = {**self.settings, "palettes": self.palettes.state()}
+        """See :class:`Trainer`; the adversary and the palettes lie beside it."""
+        state = {
+            "adversary": self.adversary.network.state_dict(),
+            "palettes": self.palettes.state_dict(),
+        }
+        beside = folder.with_name("adversary")
+        step = {"step": self.step}
+        save_checkpoint(beside, state, self.adversary.optimizer, self.adversary_noise, step)
         super().save(folder)
 
     def restore(self, folder: Path) -> None:
         """See :class:`Trainer`."""
         super().restore(folder)
-        self.adversary.restore(folder.with_name("adversary"), self.adversary_noise)
-        self.palettes.resume(cast(Mapping[str, str], self.settings.get("palettes", {})))
+        tensors, _ = load_checkpoint(
+            folder.with_name("adversary"), self.adversary.optimizer, self.adversary_noise
+        )
+        self.adversary.network.load_state_dict(tensors["adversary"])
+        self.palettes.load_state_dict(tensors["palettes"])
 
 
 def train_autoencoder(

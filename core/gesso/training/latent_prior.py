@@ -31,15 +31,14 @@ class LatentPriorConfig(PriorConfig):
     """A run of ``gesso train prior --space latent``.
 
     Attributes:
-        space: ``latent``; it names this kind of prior on the command line.
         autoencoder: name or folder of the model whose latents are learned.
         crop: side in pixels of what a crop of latents stands for.
         p_mean, p_std: of ln(sigma), for latents of unit variance.
     """
 
-    options: ClassVar[tuple[str, ...]] = (*PriorConfig.options, "space", "autoencoder")
+    verb: ClassVar[str] = "prior --space latent"
+    options: ClassVar[tuple[str, ...]] = (*PriorConfig.options, "autoencoder")
 
-    space: str = "latent"
     autoencoder: str = "autoencoder"
     crop: int = 256
     p_mean: float = -1.2

@@ -77,7 +77,7 @@ class LearnedPalettes(nn.Module):
         b, c, h, w = latents.shape
         return chosen.view(b, h, w, c).permute(0, 3, 1, 2)
 
-    def state(self) -> Mapping[str, str]:
+    def encoded(self) -> Mapping[str, str]:
         """The palettes as 8-bit values in base64, by size: what a card's settings hold."""
         return {
             str(size): base64.b64encode(
@@ -87,7 +87,7 @@ class LearnedPalettes(nn.Module):
         }
 
     def resume(self, state: Mapping[str, str]) -> None:
-        """Go on from :meth:`state`; sizes that it lacks begin anew."""
+        """Go on from :meth:`encoded`; sizes that it lacks begin anew."""
         for size in self.sizes:
             if str(size) not in state:
                 continue
