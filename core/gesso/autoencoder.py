@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -51,7 +52,7 @@ class Autoencoder:
                 "have 3: use an autoencoder of RGB pictures"
             )
         # Configs older than the key are Stable Diffusion's, for which it became the default.
-        self.scale = float(config.scaling_factor)
+        self.scale = _positive(config.scaling_factor, "scaling_factor", name)
         self.shift = float(config.get("shift_factor") or 0.0)
         self.channels = int(config.latent_channels)
         if kind == "AutoencoderTiny":
@@ -62,7 +63,7 @@ class Autoencoder:
                     f"{name} makes pictures {self.factor} times smaller and {back} times larger; "
                     "its config.json is damaged: download it anew"
                 )
-            self.magnitude = float(config.latent_magnitude)
+            self.magnitude = _positive(config.latent_magnitude, "latent_magnitude", name)
         else:
             given = [key for key in ("latents_mean", "latents_std") if config.get(key) is not None]
             if given:
@@ -98,6 +99,12 @@ class Autoencoder:
         """
         if type(self.network).__name__ == "AutoencoderKL":
             cast(Any, self.network).enable_gradient_checkpointing()
+
+
+def _positive(value: object, key: str, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ModelError(f"{name} states {key} {value!r}; it must be a positive number")
+    return float(value)
 
 
 def load_autoencoder(card: ModelCard, runtime: Runtime) -> Autoencoder:

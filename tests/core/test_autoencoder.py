@@ -201,8 +201,10 @@ def test_raw_latents_are_the_way_back_of_scaled_ones() -> None:
             lambda: tiny_autoencoder(upsampling_scaling_factor=3),
             "4 times smaller and 9 times larger",
         ),
+        (lambda: large(scaling_factor=0), "scaling_factor 0; it must be a positive number"),
+        (lambda: tiny_autoencoder(latent_magnitude=None), "latent_magnitude None"),
     ],
-    ids=["grey", "mean", "factor"],
+    ids=["grey", "mean", "factor", "scale", "magnitude"],
 )
 def test_what_does_not_fit_is_named(tmp_path: Path, network: Any, word: str) -> None:
     network().save_pretrained(tmp_path / "odd")

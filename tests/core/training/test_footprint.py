@@ -52,3 +52,16 @@ def test_bytes_are_counted_while_they_are_alive() -> None:
             x.mul_(2)
         del x
     assert (meter.peak, meter.now) == (2048, 0)
+
+
+def test_a_tiny_autoencoder_takes_less() -> None:
+    unet = {
+        "block_out_channels": [32, 64],
+        "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"],
+        "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D"],
+        "cross_attention_dim": 16,
+    }
+    large, tiny = (footprint(unet, vae, 1, 64) for vae in (VAE, {"_class_name": "AutoencoderTiny"}))
+    assert tiny.parameters == large.parameters
+    assert tiny.weights < large.weights - 4 * 80_000_000
+    assert 0 < tiny.operations < large.operations
