@@ -45,7 +45,8 @@ class AutoencoderConfig(TrainingConfig):
     Attributes:
         network: arguments of diffusers' ``AutoencoderTiny``; what is left out is TAESD's.
         palettes: sizes that are learned; each picture of a batch meets one of them.
-        lpips, dists, adversarial: weights beside that of L1, which is 1.
+        lpips, dists: weights beside that of L1, which is 1.
+        adversarial: how strong the adversary's pull is, as a share of that of the others.
         commitment: weight of the pull towards the palette.
         adversary_from: share of the steps after which the adversary is heard.
         unquantised: chance of a batch that the decoder sees as it was encoded.
@@ -63,7 +64,7 @@ class AutoencoderConfig(TrainingConfig):
     palettes: tuple[int, ...] = (16, 32, 64, 128, 256)
     lpips: float = 1.0
     dists: float = 1.0
-    adversarial: float = 0.05
+    adversarial: float = 0.3
     commitment: float = 0.1
     adversary_from: float = 0.5
     adversary_lr: float = 3e-4
@@ -132,7 +133,20 @@ class AutoencoderTrainer(Trainer):
         coded, size, pull = self._coded(latents)
         with torch.autocast(clean.device.type, torch.bfloat16):
             made = self.network.decoder(coded)
-        made = made.float()
+        each, slope = self._judged(clean, made.detach().float())
+        # Outside of it the decoder's tanh and eight bits both give up.
+        beyond = (latents.abs() - self.palettes.magnitude).clamp_min(0).square().mean()
+        total = (made.float() * slope).sum() + config.commitment * pull.mean() + beyond
+        return total, each, each.new_full(each.shape, size)
+
+    def _judged(self, clean: Tensor, made: Tensor) -> tuple[Tensor, Tensor]:
+        """(L1 + LPIPS + DISTS per picture, slope of their mean and of the adversary's verdict).
+
+        The adversary's slope is scaled to its share of the others', as Esser et al. 2021
+        weigh it (Eq. 7), here at the picture instead of the last layer.
+        """
+        config = self.config
+        made.requires_grad_()
         pair = (clean + 1) / 2, (made + 1) / 2
         each = (pair[1] - pair[0]).abs().mean((1, 2, 3))
         with torch.autocast(clean.device.type, torch.bfloat16):
@@ -141,13 +155,12 @@ class AutoencoderTrainer(Trainer):
             if config.dists:
                 few = dists(pair[0][:JUDGED], pair[1][:JUDGED]).float()
                 each = each + config.dists * few.mean()
-        total = each + config.commitment * pull
+        (slope,) = torch.autograd.grad(each.mean(), made)
         if self.heard:
-            total = total + config.adversarial * self.adversary.dislike(made)
+            (push,) = torch.autograd.grad(self.adversary.dislike(made).mean(), made)
+            slope = slope + config.adversarial * slope.norm() / push.norm().clamp_min(1e-8) * push
             self.seen = clean, made.detach()
-        # Outside of it the decoder's tanh and eight bits both give up.
-        beyond = (latents.abs() - self.palettes.magnitude).clamp_min(0).square().mean()
-        return total.mean() + beyond, each.detach(), each.new_full(each.shape, size)
+        return each.detach(), slope
 
     def _coded(self, latents: Tensor) -> tuple[Tensor, float, Tensor]:
         """(what the decoder sees, size of its palette, distance to it per picture)."""
