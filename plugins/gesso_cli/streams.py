@@ -40,12 +40,10 @@ def streams(
     if json:
         answer_json({"seed": seed, **asdict(outcome), "memory_bytes": memory})
     else:
+        failed = outcome.count - outcome.refused - outcome.decoded
         answer().print(
             f"{outcome.count} damaged streams: {outcome.refused} refused, "
-            f"{outcome.decoded} decoded, {len(outcome.failures)} or more failed"
-            if outcome.failures
-            else f"{outcome.count} damaged streams: {outcome.refused} refused, "
-            f"{outcome.decoded} decoded, none failed"
+            f"{outcome.decoded} decoded, {failed or 'none'} failed"
         )
         answer().print(f"slowest {outcome.slowest:.3f} s, memory {memory / 1e6:+.0f} MB")
     for index, error in outcome.failures.items():

@@ -27,7 +27,7 @@ from gesso.latent.stream import (
     varint,
 )
 
-__all__ = ["Outcome", "Valid", "fuzz", "mutated", "valid_streams"]
+__all__ = ["Outcome", "Valid", "fuzz", "mutated", "shared_palette", "valid_streams"]
 
 # Of pictures, in pixels; with factor 8 up to 64 x 64 indices.
 SIZES = ((1, 1), (8, 200), (333, 7), (64, 64), (100, 60), (128, 128), (512, 512))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -140,3 +141,32 @@ def test_hosts_names_what_is_no_picture_and_skips_what_is_not_there(
     monkeypatch.setattr(gesso_hooks, "hosts", dict)
     result = run("bench", "hosts", tmp_path / "photo.png", "--repeats", 1, "--json")
     assert json.loads(result.stdout)["skipped"] == ["pillow", "imageio"]
+
+
+def test_damaged_streams_are_counted(run: Run) -> None:
+    result = run("bench", "streams", "--count", 60, "--seed", 3, "--json")
+    assert result.exit_code == 0, result.stderr
+    document = json.loads(result.stdout)
+    assert (document["count"], document["seed"], document["failures"]) == (60, 3, {})
+    assert document["refused"] + document["decoded"] == 60 and document["refused"] > 30
+    assert 0 < document["slowest"] < 1 and document["memory_bytes"] < 512e6
+    said = run("bench", "streams", "--count", 60, "--seed", 3).stdout
+    assert f"60 damaged streams: {document['refused']} refused" in said and "none failed" in said
+
+
+@pytest.mark.parametrize("fault", ["raises", "sleeps"])
+def test_a_stream_that_is_not_handled_well_fails_the_bench(
+    run: Run, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    from gesso.latent import fuzz
+
+    def unpack(data: bytes, shared: object) -> None:
+        if fault == "raises":
+            raise IndexError("out of bounds")
+        time.sleep(1.1)
+
+    monkeypatch.setattr(fuzz, "unpack", unpack)
+    result = run("bench", "streams", "--count", 1)
+    assert result.exit_code == 1
+    wanted = {"raises": "stream 0 of seed 0: IndexError: out of bounds", "sleeps": "took 1.1 s"}
+    assert wanted[fault] in result.stderr
