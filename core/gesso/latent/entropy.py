@@ -92,7 +92,9 @@ def decode_indices(
             )
         model.learn(symbols)
     found = cells[:-1].astype(np.uint8)
-    return found.reshape(width, height).T if height > width else found.reshape(height, width)
+    if height > width:
+        return np.ascontiguousarray(found.reshape(width, height).T)
+    return found.reshape(height, width)
 
 
 def _cells(indices: Integers, origin: int) -> Integers:
