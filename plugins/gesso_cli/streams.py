@@ -27,8 +27,8 @@ def streams(
     Valid streams of many kinds have bits flipped, runs overwritten, inserted and cut out, ends
     cut off, sizes and payloads replaced, one to four of these each; every other one has its
     checksum made right again, so that the decoder proper is reached. The exit code is 1 if
-    anything but a refusal in one line is raised, one takes over a second of processor time, or memory grows by
-    over 512 MB beyond what coding the valid streams took.
+    anything but a refusal in one line is raised, one takes over a second of processor time, or
+    memory grows by over 512 MB beyond what coding the valid streams took.
     """
     from gesso.latent.fuzz import fuzz, valid_streams
 
@@ -49,9 +49,8 @@ def streams(
     for index, error in outcome.failures.items():
         say(f"stream {index} of seed {seed}: {error}")
     if outcome.slowest > LONGEST:
-        say(
-            f"stream {outcome.slowest_index} of seed {seed} took {outcome.slowest:.1f} s of processor time"
-        )
+        taken = f"{outcome.slowest:.1f} s of processor time"
+        say(f"stream {outcome.slowest_index} of seed {seed} took {taken}")
     if memory > LARGEST:
         say(f"memory grew by {memory / 1e6:.0f} MB")
     if outcome.failures or outcome.slowest > LONGEST or memory > LARGEST:
