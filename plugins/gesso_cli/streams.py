@@ -25,7 +25,7 @@ def streams(
     """Unpack damaged streams of the latent codec; fail where one is not handled well.
 
     Valid streams of many kinds have bits flipped, runs overwritten, inserted and cut out, ends
-    cut off, sizes and payloads replaced, one to four of these each; every other one has its
+    cut off, sizes and payloads replaced, one to five of these each; every other one has its
     checksum made right again, so that the decoder proper is reached. The exit code is 1 if
     anything but a refusal in one line is raised, one takes over a second of processor time, or
     memory grows by over 512 MB beyond what coding the valid streams took.

@@ -24,8 +24,9 @@ __all__ = ["INDICES_PER_BYTE", "STRIP", "decode_indices", "encode_indices", "mos
 Integers = NDArray[np.int64]
 
 STRIP = 128
-# No payload claims more than this: the encoder pads with zeros where it would be shorter.
-INDICES_PER_BYTE = 32
+# No payload claims more: the encoder pads it with zeros where it would be shorter. Half a bit is
+# less than photographs take; a kilobyte then takes about a third of a second at most.
+INDICES_PER_BYTE = 16
 MITCHELL = 23  # what log2 may be too small by, in 1/UNIT bits, rounded up
 
 

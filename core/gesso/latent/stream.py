@@ -20,7 +20,7 @@ if own      1: channels of the palette, 1 to 16; varint: bytes of the coded pale
             (:mod:`gesso.latent.colours`)
 varint      bytes of the payload
 ..          payload: ceil(height / factor) x ceil(width / factor) indices
-            (:mod:`gesso.latent.entropy`), at most 32 to the byte; empty where the palette has
+            (:mod:`gesso.latent.entropy`), at most 16 to the byte; empty where the palette has
             one entry
 4           CRC-32 (as of zlib and PNG) of all before it, big-endian
 ==========  ====================================================================================
