@@ -54,6 +54,10 @@ def at_size(
         str | None,
         typer.Option(help="Of the latents, by name or folder.", rich_help_panel=REPAIR),
     ] = None,
+    controlnet: Annotated[
+        str | None,
+        typer.Option(help="Folder of one, with such a prior.", rich_help_panel=REPAIR),
+    ] = None,
     steps: Annotated[
         str | None, typer.Option(help="Evaluations each way, as 4,8.", rich_help_panel=REPAIR)
     ] = None,
@@ -64,7 +68,7 @@ def at_size(
     start: Annotated[
         str | None,
         typer.Option(
-            help="Noise level the latents are taken to be at; 0 is the paper's.",
+            help="Noise the latents are taken to have, in units of the palette's; 0: the paper's.",
             rich_help_panel=REPAIR,
         ),
     ] = None,
@@ -92,7 +96,8 @@ def at_size(
 
     check_free(None if str(json) == "-" else json, overwrite)
     runtime = o.runtime_of(device, dtype, tile)
-    own = LatentCodec(model, cast("PaletteKind", palette), dither, None, prior, runtime)
+    kind = cast("PaletteKind", palette)
+    own = LatentCodec(model, kind, dither, None, prior, controlnet, runtime)
     contestants = [Contestant(name, get_codec(name)) for name in o.names(codecs)] if codecs else []
     latent, lacking = _latent(own, _settings(steps, strength, start, edges))
     contestants.append(latent)

@@ -24,6 +24,7 @@ from gesso.latent.palette import (
     fit_palette,
     imagequant,
     nearest,
+    palette_noise,
     quantise,
 )
 from gesso.latent.stream import DIGEST_BYTES, EXTENSION, Header, Stream, pack, unpack
@@ -60,6 +61,7 @@ class LatentCodec:
         repair: how decoded latents are repaired; None leaves them as they are.
         prior: name or folder of the prior that repairs them; None is the one of the
             autoencoder.
+        controlnet: folder of a ControlNet for edges, where the prior is a Stable Diffusion.
         runtime: device, dtype and tiles.
     """
 
@@ -68,6 +70,7 @@ class LatentCodec:
     dither: float = 0.0
     repair: RepairOptions | None = None
     prior: str | None = None
+    controlnet: str | None = None
     runtime: Runtime = field(default_factory=Runtime)
     name: str = "latent"
     extension: str = EXTENSION
@@ -179,11 +182,21 @@ class LatentCodec:
         from gesso.latent.repair import repair
         from gesso.space import space_of
 
-        prior = load(latent_prior(card, self.prior).name, "prior", self.runtime)
+        known = latent_prior(card, self.prior)
+        prior = load(known.name, "prior", self.runtime)
         space = cast("LatentSpace", space_of(prior))
+        options = cast("RepairOptions", self.repair).completed(known)
+        control = None
+        if self.controlnet is not None:
+            from gesso.checkpoints.controlnet import load_controlnet
+
+            control = load_controlnet(self.controlnet, prior, self.runtime)
+        # from bytes to scaled latents
+        unit = 2 * space.autoencoder.magnitude / 255 * space.autoencoder.scale
+        noise = unit * palette_noise(stream.palette, stream.indices)
         raw: Tensor = torch.from_numpy(latents).permute(2, 0, 1)[None]
-        found = space.raw(repair(prior, space.scaled(raw), self.repair))
-        return np.ascontiguousarray(found[0].permute(1, 2, 0).cpu().numpy())
+        repaired = repair(prior, space.scaled(raw), options, control, self.runtime, noise)
+        return np.ascontiguousarray(space.raw(repaired)[0].permute(1, 2, 0).cpu().numpy())
 
     def qp(self, quality: float) -> float:
         """See :class:`gesso.Codec`."""

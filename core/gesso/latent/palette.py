@@ -20,6 +20,7 @@ __all__ = [
     "fit_palette",
     "imagequant",
     "nearest",
+    "palette_noise",
     "quantise",
 ]
 
@@ -146,6 +147,22 @@ def squares(values: NDArray[Any], palette: NDArray[Any]) -> NDArray[np.float64]:
         apart *= apart
         total += apart
     return total
+
+
+def palette_noise(palette: Bytes, indices: Bytes) -> float:
+    """About what each channel of ``palette[indices]`` may err by, in bytes.
+
+    The root mean square over the picture of half the way from its entries to the nearest other
+    ones, spread evenly over the channels.
+
+    Args:
+        palette: (K, C); of one entry, the whole range counts.
+        indices: (h, w).
+    """
+    apart = squares(palette, palette)
+    apart[np.eye(len(palette), dtype=bool)] = np.inf
+    least = np.minimum(apart.min(1), 255.0**2)
+    return float(np.sqrt(least[indices].mean() / (4 * palette.shape[1])))
 
 
 def _check(latents: Bytes, colors: int) -> None:

@@ -7,8 +7,9 @@ sampling, both at guidance 1; perhaps held to the edges of the decoded picture.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
@@ -23,23 +24,27 @@ from gesso.space import fitted, space_of
 from gesso.tiling import ramp, tile_starts
 
 if TYPE_CHECKING:
+    from gesso.cards import ModelCard
     from gesso.checkpoints.controlnet import ControlNet
     from gesso.denoiser import Denoiser
 
 __all__ = ["RepairOptions", "repair"]
 
 
+# The notebook's that the paper builds on, for Stable Diffusion.
+USUAL: Mapping[str, float] = {"steps": 10, "strength": 0.04, "start": 0.0, "edges": 0.1}
+
+
 @dataclass(frozen=True, slots=True)
 class RepairOptions:
-    """How decoded latents are repaired.
+    """How decoded latents are repaired; None is what a prior's card says, else the paper's.
 
     Attributes:
         steps: evaluations of the prior on the way up, and again on the way down.
         strength: how far up, as a share of the prior's schedule, in [0, 1].
-        start: noise level that the latents are taken to be at. 0 is the paper's plain
-            inversion from the clean end; above it, the latents carry the noise of their
-            quantisation, of this standard deviation in scaled latents, which the way down
-            removes.
+        start: noise level that the latents are taken to be at, in units of what their palette
+            may err by. 0 is the paper's plain inversion from the clean end; above it, the
+            latents carry the noise of their quantisation, which the way down removes.
         edges: weight of the decoded picture's edges, in [0, 1]; without effect where there is no
             ControlNet.
 
@@ -47,21 +52,29 @@ class RepairOptions:
         InputError: a value out of its range.
     """
 
-    steps: int = 10
-    strength: float = 0.04
-    start: float = 0.0
-    edges: float = 0.1
+    steps: int | None = None
+    strength: float | None = None
+    start: float | None = None
+    edges: float | None = None
 
     def __post_init__(self) -> None:
         steps, start = self.steps, self.start
-        if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= 1000:
+        if steps is not None and (
+            isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= 1000
+        ):
             raise InputError(f"steps must be a whole number in [1, 1000], got {steps!r}")
         for name in ("strength", "edges"):
             value = getattr(self, name)
-            if not isinstance(value, int | float) or not 0 <= value <= 1:
+            if value is not None and not (isinstance(value, int | float) and 0 <= value <= 1):
                 raise InputError(f"{name} must be a number in [0, 1], got {value!r}")
-        if not isinstance(start, int | float) or not 0 <= start <= 10:
-            raise InputError(f"start must be a noise level in [0, 10], got {start!r}")
+        if start is not None and not (isinstance(start, int | float) and 0 <= start <= 10):
+            raise InputError(f"start must be in [0, 10], got {start!r}")
+
+    def completed(self, card: ModelCard | None = None) -> RepairOptions:
+        """With what the prior's card says, else the paper's, where there is None."""
+        stated = {**USUAL, **(card.settings.get("repair", {}) if card else {})}
+        own = {key: value for key, value in asdict(self).items() if value is not None}
+        return RepairOptions(**{**stated, **own})
 
 
 def repair(
@@ -70,6 +83,7 @@ def repair(
     options: RepairOptions | None = None,
     control: ControlNet | None = None,
     runtime: Runtime | None = None,
+    noise: float = 1.0,
 ) -> Tensor:
     """Move decoded latents to where the prior expects them. Nothing is drawn at random.
 
@@ -83,6 +97,7 @@ def repair(
         options: see :class:`RepairOptions`.
         control: of the same denoiser; it is shown the edges of the latents' picture.
         runtime: tile and overlap, in pixels, and progress.
+        noise: standard deviation in scaled latents that ``options.start`` is in units of.
 
     Returns:
         Latents of the same shape and device, float32; at strength and start 0 those given.
@@ -91,7 +106,10 @@ def repair(
         InputError: latents that are not of the prior's autoencoder.
         ModelError: a ControlNet of another prior.
     """
-    options = options or RepairOptions()
+    options = (options or RepairOptions()).completed()
+    steps, strength, start = (
+        cast(Any, value) for value in (options.steps, options.strength, options.start)
+    )
     channels = getattr(space_of(denoiser), "channels", latents.shape[1])
     if latents.ndim != 4 or latents.shape[1] != channels:
         raise InputError(
@@ -100,9 +118,9 @@ def repair(
         )
     if control is not None and control.denoiser is not denoiser:
         raise ModelError("the ControlNet was loaded for another prior; load it for this one")
-    if options.strength == 0 and options.start == 0:
+    if strength == 0 and start == 0:
         return latents
-    path = trajectory(denoiser, options.steps, options.strength, options.start)
+    path = trajectory(denoiser, steps, strength, start * noise)
     runtime = runtime or Runtime()
     height, width = latents.shape[2:]
     unit, tile, overlap = _tiles(denoiser, runtime)

@@ -13,7 +13,14 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from gesso.errors import InputError
-from gesso.latent.palette import dequantise, fit_palette, imagequant, nearest, quantise
+from gesso.latent.palette import (
+    dequantise,
+    fit_palette,
+    imagequant,
+    nearest,
+    palette_noise,
+    quantise,
+)
 
 Bytes = NDArray[np.uint8]
 
@@ -110,3 +117,18 @@ def test_what_cannot_be_is_named(latents: Bytes, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "libimagequant", None)
     with pytest.raises(InputError, match=r"gesso\[palette\]"):
         fit_palette(latents, 4, "imagequant")
+
+
+def test_noise_is_half_the_way_to_the_next_entry() -> None:
+    palette = np.array([[0, 0], [6, 8], [100, 100]], np.uint8)
+    near, far = np.zeros((2, 2), np.uint8), np.full((2, 2), 2, np.uint8)
+    assert palette_noise(palette, near) == pytest.approx(10 / 2 / 2**0.5)
+    assert palette_noise(palette, far) > palette_noise(palette, near)
+    assert palette_noise(palette[:1], near) == pytest.approx(255 / 2 / 2**0.5)
+
+
+def test_noise_is_about_what_a_fitted_palette_errs_by(latents: NDArray[np.uint8]) -> None:
+    palette = fit_palette(latents, 64)
+    indices = nearest(latents, palette)
+    error = latents.astype(float) - palette[indices]
+    assert 0.4 < palette_noise(palette, indices) / float(np.sqrt((error**2).mean())) < 2.5
