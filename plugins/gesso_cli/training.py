@@ -134,7 +134,7 @@ def train(
         say(f"{config.steps} steps were done already; pass more --steps to go on")
     if json:
         answer_json({"model": str(model), "steps": config.steps, "last": last or None})
-    say(f"the model is {model}; next: gesso calibrate {model} VAL")
+    say(f"the model is {model}; next: {kind.then.format(model=model)}")
 
 
 @contextmanager

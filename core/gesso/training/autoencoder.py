@@ -80,6 +80,7 @@ class AutoencoderTrainer(Trainer):
     factory = "gesso.autoencoder:load_autoencoder"
     summary = "autoencoder of pictures, with palettes for its latents"
     measured = "distance to the source by palette size"
+    then = "gesso train prior --space latent DATA --autoencoder {model} --out OUT"
     config: AutoencoderConfig
 
     def __init__(self, config: AutoencoderConfig, runtime: Runtime) -> None:

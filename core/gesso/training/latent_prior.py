@@ -53,6 +53,7 @@ class LatentPriorTrainer(PriorTrainer):
     summary = "unconditional EDM denoiser of latents"
     factory = "gesso.latent.prior:load_latent_prior"
     measured = "error in dB below unit variance at sigma"
+    then = "gesso at-size VAL --prior {model}"
     config: LatentPriorConfig
 
     def __init__(self, config: LatentPriorConfig, runtime: Runtime) -> None:
@@ -99,7 +100,7 @@ class LatentPriorTrainer(PriorTrainer):
                 if min(height, width) < side * factor:
                     continue
                 for view in (rgb[:height, :width], rgb[:height, :width][:, ::-1]):
-                    raw = model.encode(to_model_range(np.ascontiguousarray(view)[None]))
+                    raw = model.encode(to_model_range(np.array(view)[None]))
                     found.append(((raw[0] - model.shift) * model.scale).cpu())
         return found
 

@@ -104,6 +104,8 @@ class Trainer(ABC):
     summary: ClassVar[str]
     # What the figures of a validation are, in few words.
     measured: ClassVar[str]
+    # What one does with a finished model next, a command.
+    then: ClassVar[str] = "gesso calibrate {model} VAL"
     # In the names of what a network may have over the one it begins from.
     new: ClassVar[str] = "class_embedding."
     # What a finished model needs besides its weights before it can be used.
