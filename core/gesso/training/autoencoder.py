@@ -64,7 +64,7 @@ class AutoencoderConfig(TrainingConfig):
     palettes: tuple[int, ...] = (16, 32, 64, 128, 256)
     lpips: float = 1.0
     dists: float = 1.0
-    adversarial: float = 0.3
+    adversarial: float = 0.1
     commitment: float = 0.1
     adversary_from: float = 0.5
     adversary_lr: float = 3e-4
