@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from gesso.enhancer import enhance
     from gesso.errors import GessoError, InputError, ModelError
     from gesso.frame import Frame
+    from gesso.latent.codec import LatentCodec
+    from gesso.latent.repair import RepairOptions
     from gesso.options import EnhanceOptions, PreprocessOptions
     from gesso.preprocessor import preprocess
     from gesso.runtime import Runtime
@@ -28,9 +30,11 @@ __all__ = [
     "Frame",
     "GessoError",
     "InputError",
+    "LatentCodec",
     "ModelCard",
     "ModelError",
     "PreprocessOptions",
+    "RepairOptions",
     "Runtime",
     "Target",
     "__version__",
@@ -47,9 +51,11 @@ _HOMES = {
     "Frame": "frame",
     "GessoError": "errors",
     "InputError": "errors",
+    "LatentCodec": "latent.codec",
     "ModelCard": "cards",
     "ModelError": "errors",
     "PreprocessOptions": "options",
+    "RepairOptions": "latent.repair",
     "Runtime": "runtime",
     "Target": "target",
     "enhance": "enhancer",
