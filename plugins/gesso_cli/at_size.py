@@ -50,6 +50,9 @@ def at_size(
     dither: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Share of the palette's error passed on.")
     ] = 0.0,
+    refine: Annotated[
+        int, typer.Option(min=0, max=1000, help="Steps that each picture's latents are refined by.")
+    ] = 0,
     prior: Annotated[
         str | None,
         typer.Option(help="Of the latents, by name or folder.", rich_help_panel=REPAIR),
@@ -97,7 +100,9 @@ def at_size(
     check_free(None if str(json) == "-" else json, overwrite)
     runtime = o.runtime_of(device, dtype, tile)
     kind = cast("PaletteKind", palette)
-    own = LatentCodec(model, kind, dither, None, prior, controlnet, runtime)
+    own = LatentCodec(
+        model, kind, dither, refine, prior=prior, controlnet=controlnet, runtime=runtime
+    )
     contestants = [Contestant(name, get_codec(name)) for name in o.names(codecs)] if codecs else []
     latent, lacking = _latent(own, _settings(steps, strength, start, edges))
     contestants.append(latent)

@@ -58,6 +58,8 @@ class LatentCodec:
             (:func:`gesso.latent.palette.fit_palette`).
         dither: share of the palette's error that is passed on, in [0, 1]. 1 is the paper's; 0
             codes in fewer bytes, and what is learned from expects it.
+        refine: steps of a descent that each picture's latents are refined by when it is encoded
+            (:func:`gesso.latent.refining.refine`); 0 leaves them as the autoencoder gives them.
         repair: how decoded latents are repaired; None leaves them as they are.
         prior: name or folder of the prior that repairs them; None is the one of the
             autoencoder.
@@ -68,6 +70,7 @@ class LatentCodec:
     model: str | None = None
     palette: PaletteKind = "shared"
     dither: float = 0.0
+    refine: int = 0
     repair: RepairOptions | None = None
     prior: str | None = None
     controlnet: str | None = None
@@ -83,6 +86,10 @@ class LatentCodec:
             )
         if not 0 <= self.dither <= 1:
             raise InputError(f"dither must be in [0, 1], got {self.dither!r}")
+        if not 0 <= self.refine <= 1000:
+            raise InputError(f"refine must be a number of steps up to 1000, got {self.refine!r}")
+        if self.refine and (self.dither or self.palette == "imagequant"):
+            raise InputError("refined latents are coded without dither; leave out one of the two")
 
     def encode(self, image: Image.Image, quality: float) -> bytes:
         """A picture of mode RGB or L to a whole file.
@@ -107,6 +114,11 @@ class LatentCodec:
         rgb = np.asarray(image.convert("RGB"))
         latents = encode_picture(model, rgb, self.runtime.tile)
         palette, indices, own = self._palettised(card, latents, model.magnitude, round(quality))
+        if self.refine:
+            from gesso.latent.refining import refine
+
+            latents = refine(model, rgb, latents, palette, self.refine, self.runtime)
+            indices = nearest(_values(latents, model.magnitude), palette)
         header = Header(
             width=image.width,
             height=image.height,
@@ -130,7 +142,7 @@ class LatentCodec:
         own = palette is None
         if palette is None:
             palette = fit_palette(quantise(latents, magnitude), colors)
-        values = np.clip(latents / np.float32(2 * magnitude) + np.float32(0.5), 0, 1) * 255
+        values = _values(latents, magnitude)
         if self.dither:
             return palette, floyd_steinberg(values, palette, self.dither), own
         return palette, nearest(values, palette), own
@@ -250,6 +262,12 @@ def latent_prior(autoencoder: ModelCard, name: str | None = None) -> ModelCard:
         f"no prior is known for the latents of {autoencoder.name!r}; name one as prior=, such as "
         "the Stable Diffusion folder that it is of, or train it: gesso train prior --space latent"
     )
+
+
+def _values(latents: NDArray[np.float32], magnitude: float) -> NDArray[np.float32]:
+    """Latents on the palette's scale, not rounded."""
+    scaled = latents / np.float32(2 * magnitude) + np.float32(0.5)
+    return np.clip(scaled, 0, 1) * np.float32(255)
 
 
 def _told(name: str) -> str:

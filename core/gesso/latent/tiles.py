@@ -13,7 +13,7 @@ from torch import Tensor
 from gesso.autoencoder import Autoencoder
 from gesso.frame import mirror
 
-__all__ = ["decode_picture", "encode_picture"]
+__all__ = ["decode_picture", "encode_picture", "tiles"]
 
 # Latents that a tile sees beyond what is kept of it: nearly all that reaches a convolution of
 # AutoencoderTiny.
@@ -40,7 +40,7 @@ def encode_picture(
     height, width = pixels.shape[2] // factor, pixels.shape[3] // factor
     found = np.empty((height, width, autoencoder.channels), np.float32)
     with torch.inference_mode():
-        for kept, seen in _tiles(height, width, max(1, tile // factor)):
+        for kept, seen in tiles(height, width, max(1, tile // factor)):
             rows, columns = (slice(s.start * factor, s.stop * factor) for s in seen)
             part = pixels[:, :, rows, columns].float() / 127.5 - 1
             found[kept] = _inner(autoencoder.encode(_dense(part)), kept, seen, 1)
@@ -55,7 +55,7 @@ def decode_picture(
     whole = torch.from_numpy(np.array(latents)).permute(2, 0, 1)[None]
     found = np.empty((height * factor, width * factor, 3), np.uint8)
     with torch.inference_mode():
-        for kept, seen in _tiles(height, width, max(1, tile // factor)):
+        for kept, seen in tiles(height, width, max(1, tile // factor)):
             pixels = autoencoder.decode(_dense(whole[:, :, seen[0], seen[1]]))
             levels = (pixels + 1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
             rows, columns = (slice(s.start * factor, s.stop * factor) for s in kept)
@@ -63,7 +63,7 @@ def decode_picture(
     return found
 
 
-def _tiles(height: int, width: int, side: int) -> Iterator[tuple[Any, Any]]:
+def tiles(height: int, width: int, side: int) -> Iterator[tuple[Any, Any]]:
     """(what is kept, what is seen) of each tile, as slices of rows and columns of latents."""
     for top in range(0, height, side):
         for left in range(0, width, side):
