@@ -8,10 +8,11 @@ from typing import Any, ClassVar, Self
 from compressai_gesso.asking import ambient
 from compressai_gesso.checkpoints import build, network_class
 from compressai_gesso.files import FileModel
+from compressai_gesso.latent import LatentModel
 from compressai_gesso.sandwich import OWN, Sandwich, base_state
 from gesso.errors import InputError
 
-__all__ = ["FILES", "NETWORKS", "PREFIX", "architectures", "class_of"]
+__all__ = ["FILES", "LATENT", "NETWORKS", "PREFIX", "architectures", "class_of"]
 
 PREFIX = "gesso-"
 # An architecture of CompressAI's registry, and the codec whose quality scale it has.
@@ -30,6 +31,7 @@ NETWORKS = {
     "hyperprior": "hyperprior",
 }
 FILES = ("jpeg", "webp", "avif", "hevc", "vvc")
+LATENT = "latent"
 SANDWICH_KEYWORDS = (
     "target", "quality", "genuine",
     "preprocess", "enhance", "preset", "tradeoff", "seed", "runtime",
@@ -100,13 +102,14 @@ def class_of(name: str) -> Any:
 def architectures(models: Container[str]) -> dict[str, Any]:
     """The classes by the names of their entries, as far as CompressAI has their base."""
     names = [name for name in NETWORKS if name in models or name == "hyperprior"]
-    return {PREFIX + name: class_of(name) for name in (*names, *FILES)}
+    return {PREFIX + name: class_of(name) for name in (*names, *FILES, LATENT)}
 
 
 # By name in this module, so that models can be pickled.
 for _name in NETWORKS:
     _body = {"architecture": _name, "__module__": __name__, "__doc__": f"{_name} between gesso."}
     globals()[_title(_name)] = type(_title(_name), (_Architecture,), _body)
-for _name in FILES:
+for _name in (*FILES, LATENT):
     _body = {"kind": _name, "__module__": __name__, "__doc__": f"{_name} files between gesso."}
-    globals()[_title(_name)] = type(_title(_name), (_File,), _body)
+    _bases = (_File, LatentModel) if _name == LATENT else (_File,)
+    globals()[_title(_name)] = type(_title(_name), _bases, _body)

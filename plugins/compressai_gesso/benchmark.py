@@ -1,4 +1,4 @@
-"""Ordinary codecs between gesso for CompressAI's ``bench``; imports CompressAI."""
+"""Codecs between gesso, and its latent one, for CompressAI's ``bench``; imports CompressAI."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
-from compressai_gesso.architectures import FILES, PREFIX
+from compressai_gesso.architectures import FILES, LATENT, PREFIX, class_of
 from compressai_gesso.asking import ambient
-from compressai_gesso.files import FileModel, image_of, tensor_of
+from compressai_gesso.files import image_of, tensor_of
 from compressai_gesso.library import library
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class _Bench(Codec):  # type: ignore[misc]  # CompressAI has no types
 
     def _run_impl(self, in_filepath: str, quality: int) -> tuple[dict[str, float], Image.Image]:
         image = self._load_img(in_filepath)
-        model = FileModel(self.kind, quality, **self.sides).eval()
+        model = class_of(self.kind)(quality, **self.sides).eval()
         with torch.no_grad():
             began = time.time()
             coded = model.compress(tensor_of(image))
@@ -62,7 +62,7 @@ class _Bench(Codec):  # type: ignore[misc]  # CompressAI has no types
 
 CODECS: list[type[Any]] = []
 # By name in this module, so that they can be sent to other processes.
-for _kind in FILES:
+for _kind in (*FILES, LATENT):
     _body = {"kind": _kind, "__module__": __name__, "__doc__": f"{_kind} between gesso."}
     CODECS.append(type(PREFIX + _kind, (_Bench,), _body))
     globals()[PREFIX + _kind] = CODECS[-1]

@@ -10,7 +10,8 @@ ordinary codecs it is the quality with the rate index nearest to that of the zoo
     hevc   44  41  38  36  33  30  27  24   QP
     vvc    44  41  38  36  33  30  27  24   QP
 
-``gesso-hyperprior`` is the small network that ships, of qualities 1 to 3.
+``gesso-hyperprior`` is the small network that ships, of qualities 1 to 3. ``gesso-latent``, the
+latent codec, has 1 to 5: palettes of 16, 32, 64, 128 and 256 entries.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ from pathlib import Path
 from typing import Any
 
 import gesso_hooks
-from compressai_gesso.architectures import FILES, NETWORKS, PREFIX, class_of
+from compressai_gesso.architectures import FILES, LATENT, NETWORKS, PREFIX, class_of
 from compressai_gesso.asking import KEYWORDS, ambient
 from compressai_gesso.checkpoints import find_checkpoint, read_network
 from compressai_gesso.codecs import HYPERPRIOR, WEIGHTS, ZOO_LAMBDAS, zoo_qp
+from compressai_gesso.latent import ENTRIES
 from compressai_gesso.library import library
 from gesso.cards import ModelCard
 from gesso.codec import get_codec
@@ -48,6 +50,7 @@ def entries(models: Container[str]) -> dict[str, Callable[..., Any]]:
             made[PREFIX + name] = partial(_network, name)
     for name in FILES:
         made[PREFIX + name] = partial(_file, name)
+    made[PREFIX + LATENT] = partial(_latent)
     for name, function in made.items():
         function.__name__ = name
         function.__doc__ = f"The model {name}; see compressai_gesso.entries."
@@ -81,6 +84,24 @@ def _file(
     _check_metric(metric, ("mse",), PREFIX + codec)
     _check_keywords(sides, PREFIX + codec)
     return class_of(codec)(quality_of_level(codec, quality), **{**ambient(), **sides})
+
+
+def _latent(
+    quality: int,
+    metric: str = "mse",
+    pretrained: bool = False,
+    progress: bool = True,
+    **keywords: Any,
+) -> Any:
+    """``keywords`` as of :class:`compressai_gesso.latent.LatentModel`.
+
+    ``pretrained`` changes nothing: without its autoencoder the codec is none.
+    """
+    name = PREFIX + LATENT
+    _check_metric(metric, ("mse",), name)
+    _check_level(quality, range(1, 1 + len(ENTRIES)))
+    _check_keywords(keywords, name, (*KEYWORDS, "model", "palette", "dither", "refine", "prior"))
+    return class_of(LATENT)(ENTRIES[quality - 1], **{**ambient(), **keywords})
 
 
 def _small(
@@ -181,8 +202,6 @@ def _check_metric(metric: str, metrics: tuple[str, ...], name: str) -> None:
         raise InputError(f"{name} has the metric {' or '.join(metrics)}, got {metric!r}")
 
 
-def _check_keywords(sides: dict[str, Any], name: str) -> None:
-    if odd := set(sides) - set(KEYWORDS):
-        raise InputError(
-            f"{name} takes no {', '.join(sorted(odd))}; there are {', '.join(KEYWORDS)}"
-        )
+def _check_keywords(sides: dict[str, Any], name: str, known: tuple[str, ...] = KEYWORDS) -> None:
+    if odd := set(sides) - set(known):
+        raise InputError(f"{name} takes no {', '.join(sorted(odd))}; there are {', '.join(known)}")

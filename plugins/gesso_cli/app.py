@@ -18,6 +18,7 @@ from gesso_cli import (
     bench,
     calibrate,
     compare,
+    decode,
     demo,
     encode,
     enhance,
@@ -62,6 +63,7 @@ def build() -> typer.Typer:
     app.callback()(_root)
     for module in (
         encode,
+        decode,
         enhance,
         models,
         train,

@@ -10,9 +10,9 @@ from typing import Any
 from gesso.errors import GessoError, InputError
 from gesso_cli.console import say
 from gesso_cli.failures import describe, show_traceback
-from gesso_cli.writing import check_free
+from gesso_cli.writing import check_free, format_of
 
-__all__ = ["each", "folder_for"]
+__all__ = ["each", "folder_for", "picture_places"]
 
 Result = dict[str, Any]
 
@@ -71,3 +71,18 @@ def folder_for(sources: Sequence[Path], out: str) -> Path | None:
         raise InputError(f"{place} is a file; name a folder for {len(sources)} pictures")
     place.mkdir(parents=True, exist_ok=True)
     return place
+
+
+def picture_places(sources: Sequence[Path], out: str) -> list[Path]:
+    """Where decoded pictures go: into one file of a format that ``out`` names, or PNG files.
+
+    Raises:
+        InputError: a suffix that is not known; else as :func:`folder_for`.
+    """
+    place, folder = Path(out), folder_for(sources, out)
+    if folder is None:
+        kind = format_of(place)
+        if kind.best:
+            say(f"{place} will be {kind.name} at its best, {kind.best}; only .png is lossless")
+        return [place]
+    return [folder / f"{source.stem}.png" for source in sources]

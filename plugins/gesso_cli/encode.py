@@ -12,15 +12,27 @@ from gesso.errors import InputError
 from gesso_cli import options as o
 from gesso_cli.console import answer_json, bar
 from gesso_cli.each import each, folder_for
+from gesso_cli.latent import LATENT, Autoencoder, Dither, Palette, Refine, codec_of, encode_file
 
 if TYPE_CHECKING:
+    from gesso.latent.codec import LatentCodec
     from gesso.options import PreprocessOptions
     from gesso.runtime import Runtime
     from gesso.target import Target
 
 __all__ = ["add", "encode"]
 
-SUFFIXES = {"jpeg": ".jpg", "webp": ".webp", "avif": ".avif"}
+SUFFIXES = {"jpeg": ".jpg", "webp": ".webp", "avif": ".avif", LATENT: ".gsl"}
+# Fields of PreprocessOptions as the command has them.
+FLAGS = {
+    "model": "--model",
+    "strength": "--strength",
+    "guard": "--no-guard",
+    "seed": "--seed",
+    "effort": "--effort",
+    "steps": "--effort-steps",
+    "seconds": "--seconds",
+}
 
 
 def add(app: typer.Typer) -> None:
@@ -34,7 +46,9 @@ def encode(
     quality: Annotated[float, typer.Option("--quality", "-q", help="On the codec's scale.")],
     codec: Annotated[
         str | None,
-        typer.Option(help="jpeg, webp or avif; told by the suffix of a file, jpeg in a folder."),
+        typer.Option(
+            help="jpeg, webp, avif or latent; told by the suffix of a file, jpeg in a folder."
+        ),
     ] = None,
     effort: o.Effort = None,
     effort_steps: o.EffortSteps = None,
@@ -43,6 +57,10 @@ def encode(
     guard: o.Guard = True,
     model: o.Model = None,
     seed: o.Seed = 0,
+    palette: Palette = None,
+    dither: Dither = None,
+    refine: Refine = None,
+    autoencoder: Autoencoder = None,
     overwrite: o.Overwrite = False,
     json: o.Json = False,
     device: o.Device = "auto",
@@ -53,6 +71,9 @@ def encode(
 
     EXIF, ICC profile and XMP are kept; an orientation tag stays a tag. The file is Pillow's at
     that quality: any decoder opens it.
+
+    A .gsl file is of gesso's latent codec: pixels alone, of the picture as it is; --quality is
+    the palette's entries, 16 to 256.
     """
     from gesso.target import Target
 
@@ -61,16 +82,46 @@ def encode(
     name, places = _places(sources, out, codec)
     target = Target(name, quality)
 
+    latent = _latent(name, options, runtime, palette, dither, refine, autoencoder)
+
     def work(source: Path, place: Path) -> dict[str, Any]:
+        if latent is not None:
+            return encode_file(source, place, latent, quality)
         return _encode(source, place, target, options, runtime)
 
     pairs = list(zip(sources, places, strict=True))
     results = each(pairs, work, overwrite, None if json else _told)
     if json:
-        told = {"model": options.model, "effort": options.effort or "auto", "quality": quality}
-        answer_json({**told, "pictures": results})
+        told: dict[str, Any] = {"autoencoder": autoencoder}
+        if latent is None:
+            told = {"model": options.model, "effort": options.effort or "auto"}
+        answer_json({**told, "quality": quality, "pictures": results})
     if any("error" in result for result in results):
         raise typer.Exit(1)
+
+
+def _latent(
+    name: str,
+    options: PreprocessOptions,
+    runtime: Runtime,
+    palette: str | None,
+    dither: float | None,
+    refine: int | None,
+    autoencoder: str | None,
+) -> LatentCodec | None:
+    """The latent codec, where it is asked for; raises InputError for what does not apply."""
+    if name != LATENT:
+        given: dict[str, Any] = {"--palette": palette, "--dither": dither}
+        given |= {"--refine": refine, "--autoencoder": autoencoder}
+        if odd := [flag for flag, value in given.items() if value is not None]:
+            raise InputError(f"{', '.join(odd)} is for .gsl, not for {name}; leave it out")
+        return None
+    usual = type(options)()
+    if odd := [FLAGS[key] for key in FLAGS if getattr(options, key) != getattr(usual, key)]:
+        raise InputError(
+            f"{', '.join(odd)} does not apply: nothing is prepared for a .gsl; leave it out"
+        )
+    return codec_of(autoencoder, runtime, palette=palette, dither=dither, refine=refine)
 
 
 def _told(result: dict[str, Any]) -> str:

@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gesso.errors import InputError
+from gesso_cli import decode
 from gesso_cli import options as o
-from gesso_cli.console import answer_json, bar, say
-from gesso_cli.each import each, folder_for
+from gesso_cli.console import answer_json, bar
+from gesso_cli.each import each, picture_places
+from gesso_cli.latent import Autoencoder, codec_of, decode_file, is_latent
 
 if TYPE_CHECKING:
+    from gesso.latent.codec import LatentCodec
     from gesso.options import EnhanceOptions
     from gesso.runtime import Runtime
 
@@ -50,6 +54,7 @@ def enhance(
     faithful: o.Faithful = None,
     step_size: o.StepSize = None,
     sampler: o.SamplerOption = None,
+    autoencoder: Autoencoder = None,
     device: o.Device = "auto",
     dtype: o.Dtype = o.DtypeName.auto,
     tile: o.Tile = 1024,
@@ -58,7 +63,8 @@ def enhance(
 
     How strong the noise may be is told by the file: a JPEG's quantisation tables, the rate
     of a WebP or AVIF, the traces that a JPEG left in a PNG. EXIF, ICC profile, XMP and alpha
-    are kept; an orientation tag stays a tag.
+    are kept; an orientation tag stays a tag. A .gsl file is decoded and repaired, as far as
+    --tradeoff says and by the prior that --model names; gesso decode has the repair's options.
     """
     from gesso.cards import get_model
 
@@ -68,9 +74,23 @@ def enhance(
     )
     table: Mapping[str, Any] = get_model(None, "prior").settings.get("noise", {})
     job = _Job(settings, runtime, codec, quality, table)
-    targets = _targets(sources, out)
-    pairs = list(zip(sources, targets, strict=True))
-    results = each(pairs, job.run, overwrite, None if json else _told)
+    # What says how a picture was coded, or is of the noise that is added to it.
+    foreign = {"--codec": codec, "--quality": quality, "--sigma": sigma, "--faithful": faithful}
+    foreign |= {"--step-size": step_size, "--sampler": sampler, "--seed": seed or None}
+    foreign |= {"--training-free": training_free or None}
+    foreign |= {"--preset": None if preset is o.PresetName.fast else preset}
+    odd = [name for name, value in foreign.items() if value is not None]
+
+    def work(source: Path, place: Path) -> dict[str, Any]:
+        if is_latent(source):
+            codec = _latent(odd, tradeoff > 0, steps, model, autoencoder, runtime)
+            return decode_file(source, place, codec, prior="model", share=tradeoff)
+        if autoencoder is not None:
+            raise InputError(f"{source} is no .gsl, which --autoencoder is for; leave it out")
+        return job.run(source, place)
+
+    pairs = list(zip(sources, picture_places(sources, out), strict=True))
+    results = each(pairs, work, overwrite, None if json else _told)
     if json:
         told = {"model": settings.model, "preset": preset.value, "seed": seed}
         answer_json({**told, "pictures": results})
@@ -78,25 +98,34 @@ def enhance(
         raise typer.Exit(1)
 
 
-def _targets(sources: list[Path], out: str) -> list[Path]:
-    """Where each result goes; a folder is made where it is not there yet."""
-    from gesso_cli.writing import format_of
-
-    place, folder = Path(out), folder_for(sources, out)
-    if folder is None:
-        kind = format_of(place)
-        if kind.best:
-            say(f"{place} will be {kind.name} at its best, {kind.best}; only .png is lossless")
-        return [place]
-    return [folder / f"{source.stem}.png" for source in sources]
-
-
 def _told(result: Mapping[str, Any]) -> str:
+    if "repaired" in result:
+        return decode.told(result)
     if result["sigma"] is not None:
         return f"sigma {result['sigma']:g}"
     if result["codec"] is None:
         return "unchanged"
     return f"{result['codec']} quality {result['quality']:.3g}"
+
+
+def _latent(
+    odd: list[str],
+    repaired: bool,
+    steps: int | None,
+    model: str | None,
+    autoencoder: str | None,
+    runtime: Runtime,
+) -> LatentCodec:
+    """What decodes and repairs a ``.gsl``; ``odd`` are options given that do not apply to it."""
+    from gesso.latent.repair import RepairOptions
+
+    if odd:
+        raise InputError(
+            f"{', '.join(odd)} does not apply to the repair of a .gsl; leave it out, or see "
+            "gesso decode --help"
+        )
+    wish = RepairOptions(steps=steps) if repaired else None
+    return codec_of(autoencoder, runtime, repair=wish, prior=model)
 
 
 class _Job:

@@ -119,6 +119,8 @@ def read_photo(path: Path) -> Photo:
     """
     from PIL import Image, UnidentifiedImageError
 
+    from gesso_cli.latent import is_latent
+
     if path.is_dir():
         raise InputError(f"{path} is a folder; name the pictures in it, as in {path}/*.jpg")
     size = path.stat().st_size
@@ -135,6 +137,8 @@ def read_photo(path: Path) -> Photo:
         except InputError:
             raise
         except UnidentifiedImageError as error:
+            if is_latent(path):
+                raise InputError(f"{path} is a .gsl; gesso decode makes a PNG of it") from error
             raise InputError(f"{path} is no picture that Pillow knows; convert it") from error
         except Image.DecompressionBombError as error:
             raise InputError(f"{path} is too large: {error}; cut it into parts") from error

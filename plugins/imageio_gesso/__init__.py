@@ -4,6 +4,7 @@
 >>> imageio_gesso.register()  # doctest: +SKIP
 >>> iio.imread("a.jpg", plugin="gesso", enhance="fast")  # doctest: +SKIP
 >>> iio.imwrite("a.webp", x, plugin="gesso", quality=40, preprocess=True)  # doctest: +SKIP
+>>> iio.imwrite("a.gsl", x, plugin="gesso", quality=64)  # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -12,16 +13,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gesso.latent.codec import LatentCodec as Latent
+    from gesso.latent.repair import RepairOptions as Repair
     from gesso.options import EnhanceOptions as Enhance
     from gesso.options import PreprocessOptions as Preprocess
     from imageio_gesso.registration import register, unregister
 
-__all__ = ["Enhance", "Preprocess", "register", "unregister"]
+__all__ = ["Enhance", "Latent", "Preprocess", "Repair", "register", "unregister"]
 
 # Resolved on first use (PEP 562): plug-in discovery must not wait for ImageIO.
 _HOMES = {
     "Enhance": ("gesso.options", "EnhanceOptions"),
+    "Latent": ("gesso.latent.codec", "LatentCodec"),
     "Preprocess": ("gesso.options", "PreprocessOptions"),
+    "Repair": ("gesso.latent.repair", "RepairOptions"),
     "register": ("imageio_gesso.registration", "register"),
     "unregister": ("imageio_gesso.registration", "unregister"),
 }

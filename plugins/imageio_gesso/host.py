@@ -12,6 +12,7 @@ from imageio.core.request import InitializationError, IOMode, Request
 from imageio.core.v3_plugin_api import ImageProperties
 from numpy.typing import NDArray
 
+from imageio_gesso.latent import LatentReader, LatentWriter, is_latent
 from imageio_gesso.legacy import KEYWORDS, Reader, Writer
 from imageio_gesso.stills import StillReader, StillWriter
 from imageio_gesso.video import Video, again
@@ -62,7 +63,8 @@ class GessoPlugin(LegacyPlugin):
         """The stock plug-in's ``read``; the same shape and dtype, enhanced if asked for.
 
         Args:
-            enhance: True, a preset's name or an :class:`Enhance`; False is none.
+            enhance: True, a preset's name or an :class:`Enhance`; False is none. For ``.gsl``,
+                which is repaired, True, a :class:`Repair` or a :class:`Latent`.
             codec: what coded the picture; None is what the file tells.
             quality: on that codec's own scale; it wins over what the file tells. Video, and
                 pictures that were decoded and stored without loss, need it.
@@ -72,7 +74,7 @@ class GessoPlugin(LegacyPlugin):
             InputError: a value that a keyword does not take, a mode that cannot be treated,
                 or a file of which nothing tells what it was coded with.
         """
-        look = as_look(enhance, codec, quality)
+        look = self._look(enhance, codec, quality)
         if look is None:
             pixels: NDArray[Any] = self._media.stock.read(**kwargs)
         else:
@@ -88,7 +90,7 @@ class GessoPlugin(LegacyPlugin):
         **kwargs: Any,
     ) -> Iterator[NDArray[Any]]:
         """The stock plug-in's ``iter``, frame by frame as :meth:`read`."""
-        look = as_look(enhance, codec, quality)
+        look = self._look(enhance, codec, quality)
         frames: Iterator[NDArray[Any]]
         if look is None:
             frames = self._media.stock.iter(**kwargs)
@@ -103,7 +105,8 @@ class GessoPlugin(LegacyPlugin):
             ndimage: as the stock plug-in takes it; uint8 where it is prepared.
             preprocess: True, a model's name or a :class:`Preprocess`; False is none.
             kwargs: the stock plug-in's own. ``quality`` is the codec's; for video through
-                PyAV by libx264 or libx265, whose plug-in has none, the rate factor.
+                PyAV by libx264 or libx265, whose plug-in has none, the rate factor. For
+                ``.gsl`` see :meth:`imageio_gesso.latent.LatentWriter.write`.
 
         Raises:
             InputError: a value that a keyword does not take, or a file that stores what it is
@@ -115,6 +118,11 @@ class GessoPlugin(LegacyPlugin):
             self._failed = True
             raise
         return written
+
+    def _look(self, enhance: object, codec: str | None, quality: float | None) -> Any:
+        """What the keywords ask for; None is what the stock plug-in does."""
+        look = self._media.look if isinstance(self._media, LatentReader) else as_look
+        return look(enhance, codec, quality)
 
     def properties(self, *args: Any, **kwargs: Any) -> ImageProperties:
         """The stock plug-in's, which hold for enhanced pixels as well."""
@@ -161,8 +169,11 @@ class GessoPlugin(LegacyPlugin):
 
 def _open(request: Request, kwargs: dict[str, Any]) -> Any:
     """The picture or video; what its extension says is tried first."""
-    still = StillReader if request.mode.io_mode is IOMode.read else StillWriter
-    kinds: list[Any] = [still, Video]
+    reading = request.mode.io_mode is IOMode.read
+    if is_latent(request):
+        kind: Any = LatentReader if reading else LatentWriter
+        return kind(request, **kwargs)
+    kinds: list[Any] = [StillReader if reading else StillWriter, Video]
     if request.extension in VIDEO:
         kinds.reverse()
     elif any("pillow" in known.priority for known in known_extensions.get(request.extension, [])):

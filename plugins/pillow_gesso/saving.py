@@ -14,6 +14,8 @@ import gesso_hooks
 from gesso.destination import CODECS, target_of_save
 from gesso.errors import InputError
 from gesso.files import replacing
+from gesso.latent.codec import EXTENSION
+from gesso.latent.imagefile import FORMAT
 from gesso.options import PreprocessOptions
 from pillow_gesso.clone import clone
 from pillow_gesso.treatment import treatable, treated
@@ -37,6 +39,8 @@ FRAMES = "append_images"
 def saver(stock: Save, registration: Registration) -> Save:
     """``Image.save`` that knows ``preprocess=``; without it, ``stock`` gets what came in.
 
+    A ``.gsl`` that is there survives a save that fails: networks run while it is written.
+
     It stands before ``Image.save`` and not in the ``SAVE`` table, because Pillow opens, and
     empties, the destination before it calls a handler, and because a format that cannot
     honour the keyword would otherwise ignore it.
@@ -48,14 +52,16 @@ def saver(stock: Save, registration: Registration) -> Save:
     ) -> None:
         # Pillow, too, lets encoderinfo win over the keywords.
         said = {**params, **getattr(self, "encoderinfo", {})}.get(KEYWORD)
-        if not registration.live or (said is None and ambient_preprocess.get() is None):
+        if not registration.live:
             return stock(self, fp, format, **params)
+        if said is None and ambient_preprocess.get() is None:
+            return _plain(stock, self, fp, format, params)
         params.pop(KEYWORD, None)
         wish = ambient_preprocess.get() if said is None else as_preprocess(said)
         # Handlers save frames by themselves; what is asked for here holds for them.
         with suspended():
             if wish is None:
-                return stock(self, fp, format, **params)
+                return _plain(stock, self, fp, format, params)
             _save(stock, self, fp, format, params, wish, strict=said is not None)
 
     return save
@@ -78,7 +84,7 @@ def _save(
                 f"{name} cannot honour preprocess=; "
                 f"leave it out, or save as {', '.join(sorted(CODECS))}"
             )
-        return stock(image, fp, format, **params)
+        return _plain(stock, image, fp, format, params)
     if params.get(FRAMES):
         params[FRAMES] = list(params[FRAMES])
     own = {key: v for key, v in getattr(image, "encoderinfo", {}).items() if key != KEYWORD}
@@ -95,15 +101,39 @@ def _save(
     picture = clone(image, treat)
     picture.__dict__["encoderinfo"] = own
     with ExitStack() as stack:
-        destination = fp
-        if isinstance(fp, str | bytes | os.PathLike):
-            try:
-                destination = stack.enter_context(replacing(os.fsdecode(fp)))
-            except InputError:
-                # Legacy code expects Pillow's own errors, and may write to a pipe.
-                if strict:
-                    raise
-        stock(picture, destination, name, **params)
+        stock(picture, _whole(fp, stack, strict), name, **params)
+
+
+def _plain(
+    stock: Save,
+    image: Image.Image,
+    fp: Path | IO[bytes],
+    format: str | None,
+    params: dict[str, Any],
+) -> None:
+    """``stock``, into a whole file where it is one of ours."""
+    if not isinstance(fp, str | bytes | os.PathLike) or not _is_latent(fp, format):
+        return stock(image, fp, format, **params)
+    with ExitStack() as stack:
+        stock(image, _whole(fp, stack, strict=False), format, **params)
+
+
+def _is_latent(path: Path, format: str | None) -> bool:
+    if format:
+        return format.upper() == FORMAT
+    return os.fsdecode(path).lower().endswith(EXTENSION)
+
+
+def _whole(fp: Path | IO[bytes], stack: ExitStack, strict: bool) -> Path | IO[bytes]:
+    """A file beside ``fp`` that takes its place once the stack is left; a stream itself."""
+    if isinstance(fp, str | bytes | os.PathLike):
+        try:
+            return stack.enter_context(replacing(os.fsdecode(fp)))
+        except InputError:
+            # Legacy code expects Pillow's own errors, and may write to a pipe.
+            if strict:
+                raise
+    return fp
 
 
 def _treat(target: Target, options: PreprocessOptions, strict: bool) -> Treat:

@@ -12,36 +12,28 @@ import base64
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, cast, get_args
 
-import numpy as np
-from numpy.typing import NDArray
-
 from gesso.cards import DEFAULTS, ModelCard, get_model, load, models
 from gesso.codec import check_quality, interpolate_anchors
 from gesso.errors import InputError, ModelError
-from gesso.latent.dither import floyd_steinberg
-from gesso.latent.palette import (
-    dequantise,
-    fit_palette,
-    imagequant,
-    nearest,
-    palette_noise,
-    quantise,
-)
-from gesso.latent.stream import DIGEST_BYTES, EXTENSION, Header, Stream, pack, unpack
 from gesso.runtime import Runtime
 
+# Plug-in discovery imports this module: numpy and torch wait for the first picture.
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from PIL import Image
     from torch import Tensor
 
     from gesso.autoencoder import Autoencoder
     from gesso.latent.repair import RepairOptions
+    from gesso.latent.stream import Header, Stream
 
 __all__ = ["LATENT", "LatentCodec", "PaletteKind", "autoencoder_of", "shared_palette"]
 
 PaletteKind = Literal["shared", "kmeans", "imagequant"]
 # (entries, QP): the constant QP of an HEVC still with the same mean square error.
 LATENT_QP = ((16, 50.0), (32, 49.0), (64, 48.0), (128, 47.0), (256, 46.0))
+EXTENSION = ".gsl"  # gesso.latent.stream's, which a test holds equal
 # Mode L of a picture goes through RGB, as everywhere.
 MODES = ("RGB", "L")
 
@@ -64,7 +56,7 @@ class LatentCodec:
         prior: name or folder of the prior that repairs them; None is the one of the
             autoencoder.
         controlnet: folder of a ControlNet for edges, where the prior is a Stable Diffusion.
-        runtime: device, dtype and tiles.
+        runtime: device, dtype, tiles, and the progress of the repair.
     """
 
     model: str | None = None
@@ -107,14 +99,18 @@ class LatentCodec:
                 f"mode {image.mode} cannot be coded; first use convert('RGB'), without alpha"
             )
         check_quality(self, quality)
+        import numpy as np
+
+        from gesso.latent.stream import DIGEST_BYTES, Header, Stream, pack
         from gesso.latent.tiles import encode_picture
 
         card = get_model(self.model, "autoencoder")
         model: Autoencoder = load(card.name, "autoencoder", self.runtime)
-        rgb = np.asarray(image.convert("RGB"))
+        rgb = np.array(image.convert("RGB"))
         latents = encode_picture(model, rgb, self.runtime.tile)
         palette, indices, own = self._palettised(card, latents, model.magnitude, round(quality))
         if self.refine:
+            from gesso.latent.palette import nearest
             from gesso.latent.refining import refine
 
             latents = refine(model, rgb, latents, palette, self.refine, self.runtime)
@@ -136,6 +132,9 @@ class LatentCodec:
         self, card: ModelCard, latents: NDArray[np.float32], magnitude: float, colors: int
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], bool]:
         """(palette, indices, whether the palette is the picture's own)."""
+        from gesso.latent.dither import floyd_steinberg
+        from gesso.latent.palette import fit_palette, imagequant, nearest, quantise
+
         if self.palette == "imagequant":
             return *imagequant(quantise(latents, magnitude), colors, self.dither), True
         palette = shared_palette(card, colors) if self.palette == "shared" else None
@@ -158,6 +157,7 @@ class LatentCodec:
 
     def unpacked(self, data: bytes) -> Stream:
         """What is in a file, without running a network; raises as :meth:`decode`."""
+        from gesso.latent.stream import unpack
 
         def known(header: Header) -> NDArray[np.uint8] | None:
             return shared_palette(autoencoder_of(header, self.model), header.colors)
@@ -166,8 +166,10 @@ class LatentCodec:
 
     def picture(self, stream: Stream) -> Image.Image:
         """The picture of a stream, of mode L where it was grey."""
+        import numpy as np
         from PIL import Image
 
+        from gesso.latent.palette import dequantise
         from gesso.latent.tiles import decode_picture
 
         header = stream.header
@@ -188,9 +190,11 @@ class LatentCodec:
     def _repaired(
         self, card: ModelCard, stream: Stream, latents: NDArray[np.float32]
     ) -> NDArray[np.float32]:
+        import numpy as np
         import torch
 
         from gesso.checkpoints.latent import LatentSpace
+        from gesso.latent.palette import palette_noise
         from gesso.latent.repair import repair
         from gesso.space import space_of
 
@@ -223,6 +227,8 @@ def shared_palette(card: ModelCard, colors: int) -> NDArray[np.uint8] | None:
     content = card.settings.get("palettes", {}).get(str(colors))
     if content is None:
         return None
+    import numpy as np
+
     return np.frombuffer(base64.b64decode(content), np.uint8).reshape(colors, -1)
 
 
@@ -240,7 +246,7 @@ def autoencoder_of(header: Header, wanted: str | None = None) -> ModelCard:
     for card in (*cards, *models("autoencoder").values()):
         if bytes.fromhex(card.sha256).startswith(header.digest):
             return card
-    there = ", ".join(sorted(models("autoencoder")))
+    there = ", ".join(sorted(models("autoencoder"))) or "no autoencoder yet"
     raise ModelError(
         f"the file was coded with {header.autoencoder}, which is not here (there are: {there}); "
         "pass its name or folder as model="
@@ -266,6 +272,8 @@ def latent_prior(autoencoder: ModelCard, name: str | None = None) -> ModelCard:
 
 def _values(latents: NDArray[np.float32], magnitude: float) -> NDArray[np.float32]:
     """Latents on the palette's scale, not rounded."""
+    import numpy as np
+
     scaled = latents / np.float32(2 * magnitude) + np.float32(0.5)
     return np.clip(scaled, 0, 1) * np.float32(255)
 

@@ -22,11 +22,11 @@ def models() -> dict[str, Any]:
 
 def test_every_entry_has_a_class_of_its_own(models: dict[str, Any]) -> None:
     found = architectures(models)
-    assert set(found) == {f"gesso-{name}" for name in (*NETWORKS, *FILES)}
+    assert set(found) == {f"gesso-{name}" for name in (*NETWORKS, *FILES, "latent")}
     assert len({kind.__name__ for kind in found.values()}) == len(found)
     # What an older CompressAI lacks is left out.
     assert set(architectures({"mbt2018"})) == {
-        f"gesso-{name}" for name in ("mbt2018", "hyperprior", *FILES)
+        f"gesso-{name}" for name in ("mbt2018", "hyperprior", *FILES, "latent")
     }
 
 

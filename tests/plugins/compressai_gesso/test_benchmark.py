@@ -13,7 +13,7 @@ def test_codecs_can_be_sent_to_other_processes() -> None:
     from compressai_gesso.benchmark import CODECS
 
     assert [codec.__name__ for codec in CODECS] == [
-        f"gesso-{name}" for name in ("jpeg", "webp", "avif", "hevc", "vvc")
+        f"gesso-{name}" for name in ("jpeg", "webp", "avif", "hevc", "vvc", "latent")
     ]
     with using(preset="medium"):
         codec = CODECS[0](None)

@@ -54,7 +54,7 @@ def test_what_there_is() -> None:
     compressai_gesso.register()
     functions, everything, classes, registry = tables()
     stock = {name for name in functions if not name.startswith("gesso-")}
-    files = {f"gesso-{name}" for name in ("jpeg", "webp", "avif", "hevc", "vvc")}
+    files = {f"gesso-{name}" for name in ("jpeg", "webp", "avif", "hevc", "vvc", "latent")}
     others = {"gesso-hyperprior", "gesso-elic2022-official"}
     assert set(ours(functions)) == {f"gesso-{name}" for name in stock} | files | others
     assert ours(functions) == ours(everything)

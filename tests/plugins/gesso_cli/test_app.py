@@ -54,7 +54,8 @@ def failing(error: BaseException) -> typer.Typer:
 def test_help_lists_every_command(run: Run) -> None:
     result = run("--help")
     assert result.exit_code == 0
-    for command in ("enhance", "models", "train", "calibrate", "evaluate", "demo", "bench"):
+    commands = ("encode", "decode", "enhance", "models", "train", "calibrate", "evaluate", "demo")
+    for command in (*commands, "bench"):
         assert command in result.stdout
         assert run(command, "--help").exit_code == 0
     assert run("train", "prior", "--help").exit_code == 0

@@ -108,7 +108,8 @@ def test_import_and_discovery_need_neither_imageio_nor_torch() -> None:
 
 
 def test_public_names_are_pinned() -> None:
-    assert imageio_gesso.__all__ == ["Enhance", "Preprocess", "register", "unregister"]
+    names = ["Enhance", "Latent", "Preprocess", "Repair", "register", "unregister"]
+    assert imageio_gesso.__all__ == names
     assert all(hasattr(imageio_gesso, name) for name in imageio_gesso.__all__)
     with pytest.raises(AttributeError, match="unheard"):
         _ = imageio_gesso.unheard

@@ -41,6 +41,7 @@ def everything(photo: Photo, encoded: Encoded) -> dict[tuple[str, str, bool], by
             encoded, photo("L").convert(mode), name, save_all=all_frames, **stamps
         )
         for name in Image.SAVE
+        if name != "GSL"  # ours, and not there before
         for mode in MODES
         for all_frames in (False, True)
         if not all_frames or name in Image.SAVE_ALL
@@ -93,16 +94,22 @@ def test_unregister_restores_exactly_what_was_there() -> None:
     assert tables() == before
 
 
-def test_only_opening_changes_and_the_stock_order_of_formats_stays() -> None:
+def test_only_opening_changes_and_gsl_comes_after_the_stock_formats() -> None:
     Image.init()
-    before = tables()
+    before: Any = tables()
     pillow_gesso.register()
-    after = tables()
-    assert after[0] == before[0]
-    assert after[2:] == before[2:]
-    new = set(Image.OPEN) - set(before[1])
-    assert new == {"ENHANCED-JPEG", "ENHANCED-WEBP", "ENHANCED-AVIF"}
-    assert not new & set(Image.ID)
+    after: Any = tables()
+    assert after[0] == [*before[0], "GSL"]
+    new = [
+        {k: t[k] for k in t.keys() - b.keys()} for b, t in list(zip(before, after, strict=True))[1:]
+    ]
+    enhanced = {f"ENHANCED-{name}" for name in ("JPEG", "WEBP", "AVIF", "GSL")}
+    assert set(new[0]) == enhanced | {"GSL"}
+    assert not enhanced & set(Image.ID)
+    assert list(new[1]) == ["GSL"] and not new[2]
+    assert new[3:] == [{".gsl": "GSL"}, {"GSL": "image/x-gesso-latent"}]
+    for was, now in zip(before[2:], after[2:], strict=True):
+        assert was.items() <= now.items()
 
 
 def test_others_may_wrap_us_and_keep_working(
@@ -152,7 +159,8 @@ def test_import_and_discovery_need_neither_pillow_nor_torch() -> None:
         "assert pillow_gesso.__all__ == sorted(pillow_gesso.__all__) == dir(pillow_gesso); "
         "pillow_gesso.register(); assert 'torch' not in sys.modules; "
         "from PIL import Image; "
-        "assert Image.ID == ['BMP', 'DIB', 'GIF', 'JPEG', 'PPM', 'PNG', 'WEBP', 'AVIF'], Image.ID; "
+        "stock = ['BMP', 'DIB', 'GIF', 'JPEG', 'PPM', 'PNG', 'WEBP', 'AVIF']; "
+        "assert Image.ID == [*stock, 'GSL'], Image.ID; "
         "Image.new('L', (8, 8)).save('/dev/null', 'JPEG'); "
         "assert 'torch' not in sys.modules"
     )
@@ -160,7 +168,9 @@ def test_import_and_discovery_need_neither_pillow_nor_torch() -> None:
 
 
 def test_public_names_are_pinned() -> None:
-    assert pillow_gesso.__all__ == ["Enhance", "Preprocess", "register", "unregister", "using"]
+    assert pillow_gesso.__all__ == [
+        "Enhance", "Latent", "Preprocess", "Repair", "register", "unregister", "using",
+    ]  # fmt: skip
     assert all(hasattr(pillow_gesso, name) for name in pillow_gesso.__all__)
     with pytest.raises(AttributeError, match="unheard"):
         _ = pillow_gesso.unheard
@@ -180,4 +190,6 @@ def test_register_checks_what_it_is_given() -> None:
         pillow_gesso.register(enhance=3)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="preset must be one of fast, medium, slow"):
         pillow_gesso.register(enhance="best")
+    with pytest.raises(InputError, match="latent must be a Latent, got 64"):
+        pillow_gesso.register(latent=64)  # type: ignore[arg-type]
     assert "ENHANCED-JPEG" not in Image.OPEN
