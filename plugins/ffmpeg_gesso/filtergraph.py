@@ -188,7 +188,8 @@ def _token(text: str, at: int, ends: str) -> tuple[str, int]:
 
 def _trimmed(text: str) -> str:
     """Without the space at the end that is not protected."""
-    short = text.rstrip(SPACE)
+    # All of it where a quote that nobody closes protects the end.
+    short, shortest = text.rstrip(SPACE), text
     for cut in (text[: len(short) + 1], short):
         if unescape(cut) == unescape(text):
             shortest = cut

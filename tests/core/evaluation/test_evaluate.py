@@ -122,7 +122,7 @@ def test_a_blur_before_the_encoder_costs_fewer_bits_and_more_psnr(files: list[Pa
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"side": "latent"}, "no side 'latent' to evaluate; there is preprocess, enhance"),
+        ({"side": "both"}, "no side 'both' to evaluate; there is preprocess, enhance, latent"),
         ({"metrics": ["nonesuch"]}, "no metric 'nonesuch'"),
         ({"qualities": [10, 101]}, "quality 101 is outside"),
         ({"qualities": []}, "no quality"),

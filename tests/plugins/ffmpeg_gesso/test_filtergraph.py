@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ffmpeg_gesso.filtergraph import Filter, Graph, escape, pairs, parse, unescape
@@ -57,6 +57,7 @@ def test_arguments_come_out_as_they_went_in(text: str) -> None:
     assert (found.inputs, found.outputs) == (("a",), ("b",))
 
 
+@example("'  ")
 @given(st.text(alphabet="ab=,;[]'\\ :@", max_size=20))
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:
