@@ -5,25 +5,33 @@ from __future__ import annotations
 import json as json_format
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gesso.errors import ModelError
 from gesso_cli import options as o
 from gesso_cli.console import answer, answer_json, bar, one_line, say
+from gesso_cli.latent import (
+    LATENT,
+    REPAIR,
+    Autoencoder,
+    ControlNet,
+    Dither,
+    Palette,
+    Prior,
+    Refine,
+    codec_of,
+)
 from gesso_cli.reports import check_free
 from gesso_cli.tables import digits, label
 
 if TYPE_CHECKING:
     from gesso.evaluation.at_size import AtSize, Contestant
-    from gesso.latent.codec import LatentCodec, PaletteKind
+    from gesso.latent.codec import LatentCodec
     from gesso.latent.repair import RepairOptions
 
 __all__ = ["add", "at_size"]
-
-REPAIR = "The repair"
-LATENT = "latent"
 
 
 def add(app: typer.Typer) -> None:
@@ -41,26 +49,12 @@ def at_size(
         str, typer.Option(help="To compare with; see gesso codecs. Empty for none.")
     ] = "jpeg,webp,avif,hevc,vvc",
     metrics: o.Metrics = "ssim,lpips,dists",
-    model: Annotated[
-        str | None, typer.Option(help="Autoencoder, by name or folder; see gesso models.")
-    ] = None,
-    palette: Annotated[
-        str, typer.Option(help="shared, or fitted to each picture: kmeans or imagequant.")
-    ] = "shared",
-    dither: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Share of the palette's error passed on.")
-    ] = 0.0,
-    refine: Annotated[
-        int, typer.Option(min=0, max=1000, help="Steps that each picture's latents are refined by.")
-    ] = 0,
-    prior: Annotated[
-        str | None,
-        typer.Option(help="Of the latents, by name or folder.", rich_help_panel=REPAIR),
-    ] = None,
-    controlnet: Annotated[
-        str | None,
-        typer.Option(help="Folder of one, with such a prior.", rich_help_panel=REPAIR),
-    ] = None,
+    autoencoder: Autoencoder = None,
+    palette: Palette = None,
+    dither: Dither = None,
+    refine: Refine = None,
+    prior: Prior = None,
+    controlnet: ControlNet = None,
     steps: Annotated[
         str | None, typer.Option(help="Evaluations each way, as 4,8.", rich_help_panel=REPAIR)
     ] = None,
@@ -94,20 +88,24 @@ def at_size(
     from gesso.codec import get_codec
     from gesso.evaluation.at_size import Contestant
     from gesso.evaluation.at_size import at_size as measure
-    from gesso.latent.codec import LatentCodec
     from gesso.training.data import picture_files
 
     check_free(None if str(json) == "-" else json, overwrite)
     runtime = o.runtime_of(device, dtype, tile)
-    kind = cast("PaletteKind", palette)
-    own = LatentCodec(
-        model, kind, dither, refine, prior=prior, controlnet=controlnet, runtime=runtime
+    own = codec_of(
+        autoencoder,
+        runtime,
+        palette=palette,
+        dither=dither,
+        refine=refine,
+        prior=prior,
+        controlnet=controlnet,
     )
     contestants = [Contestant(name, get_codec(name)) for name in o.names(codecs)] if codecs else []
     latent, lacking = _latent(own, _settings(steps, strength, start, edges))
     contestants.append(latent)
     files = picture_files(folder)
-    with bar("codings") as tick:
+    with bar("pictures") as tick:
         found = measure(
             files, contestants, size, o.names(metrics), side or None, runtime, progress=tick
         )

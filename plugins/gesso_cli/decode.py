@@ -12,14 +12,12 @@ from gesso.errors import InputError
 from gesso_cli import options as o
 from gesso_cli.console import answer_json
 from gesso_cli.each import each, picture_places
-from gesso_cli.latent import Autoencoder, codec_of, decode_file
+from gesso_cli.latent import REPAIR, Autoencoder, ControlNet, Prior, codec_of, decode_file
 
 if TYPE_CHECKING:
     from gesso.latent.repair import RepairOptions
 
 __all__ = ["add", "decode", "told"]
-
-REPAIR = "The repair"
 
 
 def add(app: typer.Typer) -> None:
@@ -65,14 +63,8 @@ def decode(
             min=0.0, max=1.0, help="Weight of a ControlNet's edges.", rich_help_panel=REPAIR
         ),
     ] = None,
-    prior: Annotated[
-        str | None,
-        typer.Option(help="Of the latents, by name or folder.", rich_help_panel=REPAIR),
-    ] = None,
-    controlnet: Annotated[
-        str | None,
-        typer.Option(help="Folder of a Canny ControlNet of that prior.", rich_help_panel=REPAIR),
-    ] = None,
+    prior: Prior = None,
+    controlnet: ControlNet = None,
     autoencoder: Autoencoder = None,
     overwrite: o.Overwrite = False,
     json: o.Json = False,

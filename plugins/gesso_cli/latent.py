@@ -22,9 +22,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LATENT",
+    "REPAIR",
     "Autoencoder",
+    "ControlNet",
     "Dither",
     "Palette",
+    "Prior",
     "Refine",
     "codec_of",
     "decode_file",
@@ -33,7 +36,7 @@ __all__ = [
 ]
 
 LATENT = "latent"
-GSL = "The latent codec (.gsl)"
+GSL, REPAIR = "The latent codec (.gsl)", "The repair"
 
 Autoencoder = Annotated[
     str | None,
@@ -64,6 +67,16 @@ Refine = Annotated[
         help="Steps of a descent that improves each picture's latents.",
         rich_help_panel=GSL,
     ),
+]
+Prior = Annotated[
+    str | None,
+    typer.Option(
+        help="Of the latents of that autoencoder, by name or folder.", rich_help_panel=REPAIR
+    ),
+]
+ControlNet = Annotated[
+    str | None,
+    typer.Option(help="Folder of a Canny ControlNet of that prior.", rich_help_panel=REPAIR),
 ]
 
 
@@ -114,6 +127,8 @@ def encode_file(source: Path, place: Path, codec: LatentCodec, quality: float) -
     Raises:
         InputError: a file that is no picture, or one with transparency or of 16 bits.
     """
+    from dataclasses import replace
+
     from PIL import Image
 
     from gesso.files import replacing
@@ -124,8 +139,9 @@ def encode_file(source: Path, place: Path, codec: LatentCodec, quality: float) -
     picture: Any = photo.frame.restore()
     if not isinstance(picture, Image.Image):
         raise InputError(f"{source} has 16 bits per channel, a {codec.extension} 8; convert it")
-    with replacing(place) as temporary:
-        temporary.write_bytes(codec.encode(picture, quality))
+    with replacing(place) as temporary, bar(source.name) as tick:
+        told = replace(codec, runtime=replace(codec.runtime, progress=tick))
+        temporary.write_bytes(told.encode(picture, quality))
         size = temporary.stat().st_size
     metadata = photo.metadata
     had = {"EXIF": metadata.exif, "ICC profile": metadata.icc, "XMP": metadata.xmp}
@@ -190,11 +206,11 @@ def _weakened(codec: LatentCodec, header: Header, share: float) -> LatentCodec:
     """The codec with a share of its repair."""
     from dataclasses import replace
 
-    from gesso.latent.codec import autoencoder_of, latent_prior
+    from gesso.latent.codec import latent_prior
 
     if codec.repair is None or share == 1:
         return codec
-    card = latent_prior(autoencoder_of(header, codec.model), codec.prior)
+    card = latent_prior(codec.autoencoder(header), codec.prior)
     whole: Any = codec.repair.completed(card)
     part = replace(whole, strength=whole.strength * share, start=whole.start * share)
     return replace(codec, repair=part)

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from gesso.errors import InputError
 from gesso.files import replacing
-from gesso.latent.codec import EXTENSION, LATENT, LatentCodec
+from gesso.latent import EXTENSION
+from gesso.latent.codec import LATENT, LatentCodec
 from gesso.latent.imagefile import FORMAT, LatentImageFile
+from imageio_gesso.writing import WholeWriter
 
 __all__ = ["LatentReader", "LatentWriter", "is_latent"]
 
@@ -148,7 +150,7 @@ class LatentWriter:
         self.stock.close()
 
 
-class _Coded(PillowPlugin):
+class _Coded(WholeWriter):
     """ImageIO's Pillow plug-in, whose pictures we code ourselves.
 
     Attributes:
@@ -163,17 +165,6 @@ class _Coded(PillowPlugin):
         self._image = None
         self.images_to_write = []
         self.save_args = {}
-
-    def close(self) -> None:
-        """See the stock plug-in; what failed leaves no part of a file behind."""
-        try:
-            super().close()
-        except BaseException:
-            # Or finish() would add what there is of it to a ZIP file.
-            request: Any = self._request
-            request._file_is_local = False
-            request.finish()
-            raise
 
     def _flush_writer(self) -> None:
         """See the stock plug-in, which calls it when all is there."""

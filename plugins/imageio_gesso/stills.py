@@ -27,6 +27,7 @@ from gesso.rate import bits_per_pixel, target_of_rate
 from gesso.target import Target
 from imageio_gesso.treatment import treated
 from imageio_gesso.wishes import Look, as_preprocess
+from imageio_gesso.writing import WholeWriter
 
 __all__ = ["StillReader", "StillWriter"]
 
@@ -149,7 +150,7 @@ class StillWriter:
         self.stock.close()
 
 
-class _Prepared(PillowPlugin):
+class _Prepared(WholeWriter):
     """The stock plug-in, which encodes all frames when it is closed.
 
     Attributes:
@@ -192,17 +193,6 @@ class _Prepared(PillowPlugin):
                 raise InputError(
                     f"quality {quality:g} is outside {name}'s range [{low:g}, {high:g}]"
                 )
-
-    def close(self) -> None:
-        """See the stock plug-in; what failed leaves no part of a file behind."""
-        try:
-            super().close()
-        except BaseException:
-            # Or finish() would add what there is of it to a ZIP file.
-            request: Any = self._request
-            request._file_is_local = False
-            request.finish()
-            raise
 
     def _flush_writer(self) -> None:
         """See the stock plug-in, which calls it to encode all frames."""

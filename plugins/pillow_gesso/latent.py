@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING, Any
 from PIL import Image
 
 from gesso.errors import InputError
-from gesso.latent.codec import EXTENSION
+from gesso.latent import EXTENSION
 from gesso.latent.imagefile import FORMAT, MIME, LatentImageFile
 from pillow_gesso.wishes import suspended
 

@@ -14,7 +14,7 @@ import gesso_hooks
 from gesso.destination import CODECS, target_of_save
 from gesso.errors import InputError
 from gesso.files import replacing
-from gesso.latent.codec import EXTENSION
+from gesso.latent import EXTENSION
 from gesso.latent.imagefile import FORMAT
 from gesso.options import PreprocessOptions
 from pillow_gesso.clone import clone

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DModel
+from diffusers import DDIMScheduler, UNet2DModel
 from safetensors.torch import load_file, save_file
+from tests.core.checkpoints.conftest import tiny_vae
 from tests.core.conftest import own_autoencoder, tiny_autoencoder
 
 import gesso
@@ -23,19 +24,6 @@ from gesso.runtime import Runtime
 
 FP32 = Runtime("cpu", "fp32")
 WEIGHTS = "diffusion_pytorch_model.safetensors"
-
-
-def large(**config: Any) -> AutoencoderKL:
-    """One latent sample for 2 x 2 pixels."""
-    torch.manual_seed(1)
-    stated = {
-        "block_out_channels": (8, 8),
-        "down_block_types": ("DownEncoderBlock2D",) * 2,
-        "up_block_types": ("UpDecoderBlock2D",) * 2,
-        "norm_num_groups": 4,
-        "latent_channels": 4,
-    }
-    return AutoencoderKL(**(stated | config))
 
 
 def pipeline(folder: Path, network: Any) -> Path:
@@ -118,7 +106,7 @@ def test_half_precision_is_for_convolutions(tmp_path: Path, pixels: torch.Tensor
         exact = load(str(folder), "autoencoder", full).encode(pixels)
     assert latents.dtype == torch.float32
     assert 0 < float((latents - exact).abs().max()) < 0.05
-    large().save_pretrained(tmp_path / "large")
+    tiny_vae().save_pretrained(tmp_path / "large")
     kept = load(str(tmp_path / "large"), "autoencoder", half)
     assert next(kept.network.parameters()).dtype == torch.float32
 
@@ -127,13 +115,13 @@ def test_half_precision_is_for_convolutions(tmp_path: Path, pixels: torch.Tensor
 def test_a_public_folder_is_an_autoencoder(
     tmp_path: Path, pixels: torch.Tensor, scaling: float
 ) -> None:
-    large(scaling_factor=scaling, shift_factor=0.25).save_pretrained(tmp_path / "large")
+    tiny_vae(scaling_factor=scaling, shift_factor=0.25).save_pretrained(tmp_path / "large")
     autoencoder = load(str(tmp_path / "large"), "autoencoder", FP32)
     assert (autoencoder.factor, autoencoder.channels) == (2, 4)
     assert (autoencoder.scale, autoencoder.shift) == (scaling, 0.25)
     # 23.22 for Stable Diffusion's, as the original notebook has it.
     assert math.isclose(autoencoder.magnitude * scaling, 127.5 * 0.18215**2)
-    network = large(scaling_factor=scaling)
+    network = tiny_vae(scaling_factor=scaling)
     with torch.inference_mode():
         latents = autoencoder.encode(pixels)
         torch.testing.assert_close(latents, network.encode(pixels).latent_dist.mode())
@@ -156,7 +144,7 @@ def test_a_public_tiny_one_too(tmp_path: Path, capfd: pytest.CaptureFixture[str]
 
 @pytest.mark.parametrize("first", ["prior", "autoencoder"])
 def test_a_pipeline_lends_its_own(tmp_path: Path, first: Any) -> None:
-    folder = pipeline(tmp_path / "pipeline", large())
+    folder = pipeline(tmp_path / "pipeline", tiny_vae())
     # In either order: the folder is known as one of them then.
     for role in (first, "autoencoder", "prior", "autoencoder"):
         card = get_model(str(folder), role)
@@ -185,7 +173,7 @@ def test_a_latent_model_may_have_a_tiny_one(tmp_path: Path, pixels: torch.Tensor
 
 
 def test_raw_latents_are_the_way_back_of_scaled_ones() -> None:
-    space = LatentSpace(Autoencoder(large(shift_factor=0.5)))
+    space = LatentSpace(Autoencoder(tiny_vae(shift_factor=0.5)))
     latents = torch.randn(1, 4, 3, 5)
     torch.testing.assert_close(space.raw(space.scaled(latents)), latents)
     # Nothing is measured before it is asked for.
@@ -195,13 +183,13 @@ def test_raw_latents_are_the_way_back_of_scaled_ones() -> None:
 @pytest.mark.parametrize(
     ("network", "word"),
     [
-        (lambda: large(in_channels=1), "pictures have 3"),
-        (lambda: large(latents_mean=[0.0] * 4), "states latents_mean"),
+        (lambda: tiny_vae(in_channels=1), "pictures have 3"),
+        (lambda: tiny_vae(latents_mean=[0.0] * 4), "states latents_mean"),
         (
             lambda: tiny_autoencoder(upsampling_scaling_factor=3),
             "4 times smaller and 9 times larger",
         ),
-        (lambda: large(scaling_factor=0), "scaling_factor 0; it must be a positive number"),
+        (lambda: tiny_vae(scaling_factor=0), "scaling_factor 0; it must be a positive number"),
         (lambda: tiny_autoencoder(latent_magnitude=None), "latent_magnitude None"),
     ],
     ids=["grey", "mean", "factor", "scale", "magnitude"],
@@ -213,7 +201,7 @@ def test_what_does_not_fit_is_named(tmp_path: Path, network: Any, word: str) -> 
 
 
 def test_other_folders_name_the_mend(tmp_path: Path) -> None:
-    folder = pipeline(tmp_path / "pipeline", large())
+    folder = pipeline(tmp_path / "pipeline", tiny_vae())
     with pytest.raises(ModelError, match=r"holds a UNet2DModel; as autoencoders gesso runs"):
         get_model(str(folder / "unet"), "autoencoder")
     for file in (folder / "vae").iterdir():
@@ -231,7 +219,7 @@ def test_other_folders_name_the_mend(tmp_path: Path) -> None:
 
 
 def test_gradients_are_checkpointed_where_diffusers_does_it_right(pixels: torch.Tensor) -> None:
-    for network in (tiny_autoencoder(), large()):
+    for network in (tiny_autoencoder(), tiny_vae()):
         autoencoder = Autoencoder(network.train())
         plain = autoencoder.encode(pixels)
         autoencoder.checkpoint_gradients()

@@ -34,9 +34,11 @@ class CheckpointCard(ModelCard):
     Attributes:
         files: whatever decides the result, weights first, relative to ``folder``; ``sha256``
             is the digest of them all.
+        latent: it is a prior of latents, and brings their autoencoder.
     """
 
     files: tuple[str, ...] = ()
+    latent: bool = False
 
     @property
     def path(self) -> Path:
@@ -117,6 +119,7 @@ def _card(checkpoint: Checkpoint) -> CheckpointCard:
             "presets": wishes.presets or (FAST if checkpoint.kind == "consistency" else ALL),
         },
         files=checkpoint.files,
+        latent=checkpoint.vae is not None,
     )
 
 

@@ -135,24 +135,29 @@ def at_size(
         metrics: names out of :data:`gesso.evaluation.metrics.METRICS`.
         side: of the square in the middle of each picture that is coded; None codes all of it.
         runtime: where metrics run.
-        progress: called with (done, total) pictures times codecs.
+        progress: called with (done, total) pictures.
 
     Raises:
-        InputError: no picture, one smaller than ``side``, or no codec that can run.
+        InputError: no picture, one that cannot be read or is smaller than ``side``, or no codec
+            that can run.
     """
     import torch
 
     runtime, wanted = runtime or Runtime(), get_metrics(metrics)
     paths, able, skipped = named(files), list(contestants), dict[str, str]()
     shown: list[Shown] = []
-    for index, (name, path) in enumerate(paths.items()):
-        source = centre(read_picture(read_bytes(path)), side, name)
+    for done, (name, path) in enumerate(paths.items()):
+        if progress:
+            progress(done, len(paths))
+        try:
+            source = read_picture(read_bytes(path))
+        except InputError as error:
+            raise InputError(f"{name}: {error}") from error
+        source = centre(source, side, name)
         reference = Frame.of(source).rgb.to(runtime.device)
         with torch.inference_mode():
             against = {metric.name: metric.against(reference) for metric in wanted}
-        for place, contestant in enumerate(list(able)):
-            if progress:
-                progress(index * len(able) + place, len(paths) * len(able))
+        for contestant in list(able):
             try:
                 results = list(_shown(contestant, source, size))
             except (InputError, ProgramError) as error:
@@ -170,6 +175,8 @@ def at_size(
     kept = sorted((s for s in shown if s.line not in lost), key=lambda s: order[s.line])
     if not kept:
         raise InputError("; ".join(f"{name}: {why}" for name, why in skipped.items()))
+    if progress:
+        progress(len(paths), len(paths))
     return AtSize(size, side, tuple(kept), skipped, describe_machine(runtime.device))
 
 

@@ -1,1 +1,3 @@
 """System L: a codec of palettised autoencoder latents, and their repair."""
+
+EXTENSION = ".gsl"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, cast, get_args
 from gesso.cards import DEFAULTS, ModelCard, get_model, load, models
 from gesso.codec import check_quality, interpolate_anchors
 from gesso.errors import InputError, ModelError
+from gesso.latent import EXTENSION
 from gesso.runtime import Runtime
 
 # Plug-in discovery imports this module: numpy and torch wait for the first picture.
@@ -28,13 +29,18 @@ if TYPE_CHECKING:
     from gesso.latent.repair import RepairOptions
     from gesso.latent.stream import Header, Stream
 
-__all__ = ["LATENT", "LatentCodec", "PaletteKind", "autoencoder_of", "shared_palette"]
+__all__ = [
+    "LATENT",
+    "LatentCodec",
+    "PaletteKind",
+    "latent_prior",
+    "shared_palette",
+]
 
 PaletteKind = Literal["shared", "kmeans", "imagequant"]
 # (entries, QP): the constant QP of an HEVC still with the same mean square error, continued
 # beyond HEVC's last, 51, at its 0.45 dB a step.
 LATENT_QP = ((16, 59.0), (32, 56.8), (64, 56.3), (128, 55.8), (256, 55.7))
-EXTENSION = ".gsl"  # gesso.latent.stream's, which a test holds equal
 # Mode L of a picture goes through RGB, as everywhere.
 MODES = ("RGB", "L")
 
@@ -161,9 +167,34 @@ class LatentCodec:
         from gesso.latent.stream import unpack
 
         def known(header: Header) -> NDArray[np.uint8] | None:
-            return shared_palette(autoencoder_of(header, self.model), header.colors)
+            return shared_palette(self.autoencoder(header), header.colors)
 
         return unpack(data, known)
+
+    def autoencoder(self, header: Header) -> ModelCard:
+        """The card of the autoencoder that a file was coded with.
+
+        Looked for are ``model``, those that are registered, and the one that ``prior`` is of.
+
+        Raises:
+            ModelError: it is not there.
+        """
+        cards = [get_model(self.model, "autoencoder")] if self.model else []
+        cards += models("autoencoder").values()
+        for card in cards:
+            if bytes.fromhex(card.sha256).startswith(header.digest):
+                return card
+        if self.prior is not None:
+            from gesso.latent.prior import modelled_autoencoder
+
+            card = modelled_autoencoder(get_model(self.prior, "prior"))
+            if bytes.fromhex(card.sha256).startswith(header.digest):
+                return card
+        there = ", ".join(sorted(models("autoencoder"))) or "no autoencoder yet"
+        raise ModelError(
+            f"the file was coded with {header.autoencoder}, which is not here (there are: "
+            f"{there}); pass its name or folder as model="
+        )
 
     def picture(self, stream: Stream) -> Image.Image:
         """The picture of a stream, of mode L where it was grey."""
@@ -174,7 +205,7 @@ class LatentCodec:
         from gesso.latent.tiles import decode_picture
 
         header = stream.header
-        card = autoencoder_of(header, self.model)
+        card = self.autoencoder(header)
         model: Autoencoder = load(card.name, "autoencoder", self.runtime)
         if model.factor != header.factor or model.channels != stream.palette.shape[1]:
             raise InputError(
@@ -233,35 +264,24 @@ def shared_palette(card: ModelCard, colors: int) -> NDArray[np.uint8] | None:
     return np.frombuffer(base64.b64decode(content), np.uint8).reshape(colors, -1)
 
 
-def autoencoder_of(header: Header, wanted: str | None = None) -> ModelCard:
-    """The card of the autoencoder that a file was coded with.
-
-    Args:
-        header: of the file.
-        wanted: a name or folder to look at first, for models that are not registered.
-
-    Raises:
-        ModelError: it is not there.
-    """
-    cards = [get_model(wanted, "autoencoder")] if wanted else []
-    for card in (*cards, *models("autoencoder").values()):
-        if bytes.fromhex(card.sha256).startswith(header.digest):
-            return card
-    there = ", ".join(sorted(models("autoencoder"))) or "no autoencoder yet"
-    raise ModelError(
-        f"the file was coded with {header.autoencoder}, which is not here (there are: {there}); "
-        "pass its name or folder as model="
-    )
-
-
 def latent_prior(autoencoder: ModelCard, name: str | None = None) -> ModelCard:
     """The prior of an autoencoder's latents: that of ``name``, else the one made for it.
 
     Raises:
-        ModelError: there is none.
+        ModelError: there is none, or the one of that name models something else.
     """
     if name is not None:
-        return get_model(name, "prior")
+        from gesso.latent.prior import modelled_autoencoder
+
+        card = get_model(name, "prior")
+        own = modelled_autoencoder(card)
+        if own.sha256 != autoencoder.sha256:
+            raise ModelError(
+                f"{card.name!r} models the latents of {own.name!r}, and these are of "
+                f"{autoencoder.name!r}; name a prior of the latter as prior=, or code the picture "
+                "with the former"
+            )
+        return card
     for card in models("prior").values():
         if card.settings.get("autoencoder", {}).get("sha256") == autoencoder.sha256:
             return card

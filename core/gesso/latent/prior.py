@@ -9,6 +9,7 @@ import torch
 
 from gesso.autoencoder import Autoencoder
 from gesso.cards import get_model, load
+from gesso.checkpoints import CheckpointCard
 from gesso.checkpoints.latent import LatentSpace
 from gesso.denoiser import EDMDenoiser, load_network
 from gesso.errors import ModelError
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from gesso.runtime import Runtime
     from gesso.unet import WindowUNet
 
-__all__ = ["LatentPrior", "autoencoder_of", "load_latent_prior"]
+__all__ = ["LatentPrior", "load_latent_prior", "modelled_autoencoder"]
 
 
 class LatentPrior(EDMDenoiser):
@@ -64,20 +65,27 @@ def load_latent_prior(card: ModelCard, runtime: Runtime) -> LatentPrior:
     Raises:
         ModelError: damaged weights, or the autoencoder is another one or not here.
     """
-    autoencoder = cast(Autoencoder, load(autoencoder_of(card).name, "autoencoder", runtime))
+    autoencoder = cast(Autoencoder, load(modelled_autoencoder(card).name, "autoencoder", runtime))
     return LatentPrior(load_network(card, runtime), autoencoder, runtime.dtype)
 
 
-def autoencoder_of(card: ModelCard) -> ModelCard:
-    """The autoencoder whose latents a prior models.
+def modelled_autoencoder(card: ModelCard) -> ModelCard:
+    """The autoencoder whose latents a prior models: its card's, or of a pipeline the ``vae``.
 
     Raises:
-        ModelError: none is stated, or it is another one or not here.
+        ModelError: it models pixels, or its autoencoder is not stated, another one or not here.
     """
+    if isinstance(card, CheckpointCard):
+        if not card.latent:
+            raise ModelError(
+                f"{card.name!r} models pixels, not the latents of an autoencoder; use one that "
+                "has a vae, such as a Stable Diffusion folder"
+            )
+        return get_model(card.name, "autoencoder")
     stated = card.settings.get("autoencoder")
     if not isinstance(stated, Mapping) or not {"name", "sha256"} <= set(stated):
         raise ModelError(
-            f"the card of {card.name!r} does not say whose latents it models; "
+            f"the card of {card.name!r} does not say whose latents it models, if any; "
             'its settings want "autoencoder": {"name", "sha256"}'
         )
     try:

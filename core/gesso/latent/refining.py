@@ -12,14 +12,15 @@ import math
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from gesso.autoencoder import Autoencoder
 from gesso.distance import perceptual_distance
 from gesso.frame import mirror
 from gesso.latent.palette import dequantise
 from gesso.latent.tiles import tiles
+from gesso.latent.vectors import quantised
 from gesso.runtime import Runtime
+from gesso.surrogates.rounding import straight_through
 
 __all__ = ["refine"]
 
@@ -74,12 +75,12 @@ def refine(
         # Hosts that encode may call from inference mode, where nothing has a gradient.
         with torch.inference_mode(False), torch.enable_grad():
             compare = distance(source.clone())
-            around = _coded(found[:, :, *seen].clone(), entries)
+            around = quantised(found[:, :, *seen].clone(), entries)
             free = found[:, :, *kept].clone().requires_grad_()
             adam = torch.optim.Adam([free], lr=RATE)
             best, least = free.detach().clone(), math.inf
             for step in range(steps + 1):
-                coded = _coded(free, entries)
+                coded = straight_through(free, quantised(free, entries))
                 shown = around.clone()
                 shown[:, :, *inner] = coded
                 picture = ((autoencoder.decode(shown) + 1) / 2).clamp(0, 1)
@@ -99,12 +100,3 @@ def refine(
                     runtime.progress(done, total)
         found[:, :, *kept] = best
     return np.ascontiguousarray(found[0].permute(1, 2, 0).cpu().numpy())
-
-
-def _coded(latents: Tensor, entries: Tensor) -> Tensor:
-    """The nearest entries of (1, C, h, w), with the gradient of the latents themselves."""
-    values = latents.permute(0, 2, 3, 1)
-    with torch.no_grad():
-        nearest = torch.cdist(values.reshape(-1, values.shape[-1]), entries).argmin(1)
-        chosen = entries[nearest].view(values.shape).permute(0, 3, 1, 2)
-    return latents + (chosen - latents).detach()

@@ -38,12 +38,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gesso.errors import InputError
+from gesso.latent import EXTENSION
 from gesso.latent.colours import decode_palette, encode_palette, sort_palette
 from gesso.latent.entropy import decode_indices, encode_indices, most_indices
 
 __all__ = [
     "DIGEST_BYTES",
-    "EXTENSION",
     "HEADER_BYTES",
     "MAGIC",
     "MAX_PIXELS",
@@ -56,7 +56,6 @@ __all__ = [
     "varint",
 ]
 
-EXTENSION = ".gsl"
 MAGIC = b"\x89GSL"
 VERSION = 1
 DIGEST_BYTES = 8

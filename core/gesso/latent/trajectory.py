@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import cast
+from typing import Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from gesso.checkpoints.denoisers import VPDenoiser
 from gesso.denoiser import Denoiser
 from gesso.sampling import karras_sigmas
 
-__all__ = ["Trajectory", "level_of", "trajectory"]
+__all__ = ["Scheduled", "Trajectory", "level_of", "trajectory"]
 
 # Of Stable Diffusion: the square root of beta, times 1000, at the first and last timestep.
 LOW, HIGH = math.sqrt(0.85), math.sqrt(12.0)
+
+
+@runtime_checkable
+class Scheduled(Protocol):
+    """A denoiser whose own schedule says which levels are passed."""
+
+    def rising(self, steps: int, share: float) -> Tensor:
+        """So many levels above the first, up to that share of the schedule."""
+
+    def share(self, sigma: float) -> float:
+        """The part of the schedule that lies below a level, in [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +47,8 @@ class Trajectory:
 def trajectory(denoiser: Denoiser, steps: int, strength: float, start: float) -> Trajectory:
     """The levels of a repair.
 
-    Variance-preserving checkpoints pass levels of their own DDIM. Other priors pass Karras'
-    levels up to :func:`level_of` the strength.
+    Denoisers with a schedule, as variance-preserving checkpoints have, pass levels of their own
+    DDIM. Other priors pass Karras' levels up to :func:`level_of` the strength.
 
     Args:
         denoiser: which network it is for.
@@ -46,7 +56,7 @@ def trajectory(denoiser: Denoiser, steps: int, strength: float, start: float) ->
         strength: share of the schedule that is passed, in [0, 1].
         start: level that the latents are at; above the top of the way there is no way up.
     """
-    if isinstance(denoiser, VPDenoiser):
+    if isinstance(denoiser, Scheduled):
         levels = denoiser.rising(steps, max(strength, denoiser.share(start) if start else 0.0))
     else:
         levels = karras_sigmas(steps, max(level_of(strength), start)).double().flip(0)

@@ -21,6 +21,7 @@ from gesso.cards import ModelCard
 from gesso.errors import InputError
 from gesso.evaluation.perceptual import dists, lpips_alex
 from gesso.runtime import Runtime
+from gesso.surrogates.rounding import straight_through
 from gesso.training.adversary import Adversary
 from gesso.training.checkpoint import load_checkpoint, save_checkpoint
 from gesso.training.data import CropSampler, picture_files, validation_crops
@@ -177,7 +178,7 @@ class AutoencoderTrainer(Trainer):
         size = self.config.palettes[index]
         coded = self.palettes.quantised(latents, size)
         pull = (latents - coded).square().mean((1, 2, 3))
-        return latents + (coded - latents).detach(), float(size), pull
+        return straight_through(latents, coded), float(size), pull
 
     @property
     def heard(self) -> bool:

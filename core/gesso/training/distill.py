@@ -81,6 +81,7 @@ class DistillTrainer(AttentionTrainer):
     config_type = DistillConfig
     summary = "one-step generator, distilled from the prior"
     measured = "distance of the generated picture to its source at rate index"
+    then = "gesso train preprocess DATA --from {model} --out OUT"
     config: DistillConfig
 
     def __init__(self, config: DistillConfig, runtime: Runtime) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from gesso.latent.vectors import nearest_entry, quantised, rows
+
 __all__ = ["LearnedPalettes"]
 
 DECAY = 0.99
@@ -51,7 +53,7 @@ class LearnedPalettes(nn.Module):
             latents: (B, C, h, w).
             generator: of where rare entries go.
         """
-        values = _rows(latents.detach().float())
+        values = rows(latents.detach().float())
         for size in self.sizes:
             sums, counts = self.get_buffer(f"sums_{size}"), self.get_buffer(f"counts_{size}")
             if not self.begun or not counts.any():
@@ -59,7 +61,7 @@ class LearnedPalettes(nn.Module):
                 counts.fill_(1.0)
             # the mean count of an entry is the same whatever the batch
             share = size / len(values)
-            found = nearest(values, self.entries(size))
+            found = nearest_entry(values, self.entries(size))
             seen = torch.zeros_like(counts).index_add_(0, found, torch.ones_like(values[:, 0]))
             total = torch.zeros_like(sums).index_add_(0, found, values)
             counts.lerp_(seen * share, 1 - DECAY)
@@ -71,11 +73,7 @@ class LearnedPalettes(nn.Module):
 
     def quantised(self, latents: Tensor, size: int) -> Tensor:
         """Each latent's nearest entry, (B, C, h, w); without gradient."""
-        with torch.no_grad():
-            values, palette = _rows(latents.float()), self.entries(size)
-            chosen = palette[nearest(values, palette)]
-        b, c, h, w = latents.shape
-        return chosen.view(b, h, w, c).permute(0, 3, 1, 2)
+        return quantised(latents, self.entries(size))
 
     def encoded(self) -> Mapping[str, str]:
         """The palettes as 8-bit values in base64, by size: what a card's settings hold."""
@@ -104,16 +102,6 @@ class LearnedPalettes(nn.Module):
         whole = (255 * scaled + 0.5).to(torch.uint8)
         order = sorted(range(len(whole)), key=lambda row: whole[row].tolist())
         return whole[order]
-
-
-def nearest(values: Tensor, palette: Tensor) -> Tensor:
-    """Index of the nearest entry for each row, (N,)."""
-    # |v|^2 is the same for all entries
-    return (palette.square().sum(1) - 2 * values @ palette.T).argmin(1)
-
-
-def _rows(latents: Tensor) -> Tensor:
-    return latents.permute(0, 2, 3, 1).reshape(-1, latents.shape[1])
 
 
 def _some(values: Tensor, count: int, generator: torch.Generator) -> Tensor:

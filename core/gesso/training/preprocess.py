@@ -73,6 +73,7 @@ class PreprocessTrainer(AttentionTrainer):
     config_type = PreprocessConfig
     summary = "one-step preprocessor, attention tuned for rate and perception"
     measured = "change in % through the real codec, of"
+    then = "gesso evaluate VAL --side preprocess --model {model}"
     config: PreprocessConfig
 
     def read(self) -> None:

@@ -86,3 +86,16 @@ def test_a_picture_smaller_than_the_square_is_named(files: list[Path]) -> None:
     whole = at_size(files, [Contestant("jpeg", get_codec("jpeg"))], 2500, ["psnr"], None)
     assert whole.side is None
     assert replace(whole, size=1).to_json()["size"] == 1
+
+
+def test_a_file_that_is_no_picture_is_named(files: list[Path]) -> None:
+    files[1].write_bytes(b"no picture")
+    with pytest.raises(InputError, match=r"1\.png: not a picture that Pillow knows"):
+        at_size(files, [Contestant("jpeg", get_codec("jpeg"))], 2500, ["psnr"], 128)
+
+
+def test_progress_ends_at_its_total(files: list[Path]) -> None:
+    ticks: list[tuple[int, int]] = []
+    contestants = [Contestant("jpeg", get_codec("jpeg"), levels=(10.0, 50.0))]
+    at_size(files, contestants, 2500, ["psnr"], 128, progress=lambda *done: ticks.append(done))
+    assert ticks == [(0, 2), (1, 2), (2, 2)]

@@ -1,10 +1,18 @@
-"""Latents as pictures have them: smooth parts, an edge, noise."""
+"""Latents as pictures have them: smooth parts, an edge, noise; and tiny priors of latents."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests.core.conftest import NOISE, tiny_network
+
+from gesso.cards import ModelCard
+
+WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 
 def landscape(height: int, width: int, channels: int = 4, seed: int = 0) -> NDArray[np.uint8]:
@@ -21,3 +29,21 @@ def landscape(height: int, width: int, channels: int = 4, seed: int = 0) -> NDAr
 def latents() -> NDArray[np.uint8]:
     """(64, 64, 4): of a picture of 512 x 512."""
     return landscape(64, 64)
+
+
+def own_prior(folder: Path, autoencoder: ModelCard, **config: Any) -> Path:
+    tiny_network(in_channels=4, patch=1, **config).save_pretrained(folder)
+    ModelCard(
+        name="latent-prior",
+        role="prior",
+        factory="gesso.latent.prior:load_latent_prior",
+        folder=folder,
+        weights=WEIGHTS,
+        sha256="",
+        settings={
+            "autoencoder": {"name": autoencoder.name, "sha256": autoencoder.sha256},
+            "noise": NOISE,
+            "presets": {"fast": {"steps": 1}, "medium": {"steps": 2}},
+        },
+    ).write()
+    return folder

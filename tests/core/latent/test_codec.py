@@ -19,7 +19,7 @@ from tests.core.conftest import own_autoencoder
 from gesso.cards import ModelCard
 from gesso.codec import Codec
 from gesso.errors import InputError, ModelError
-from gesso.latent.codec import LatentCodec, autoencoder_of, shared_palette
+from gesso.latent.codec import LatentCodec, shared_palette
 from gesso.latent.stream import read_header
 from gesso.runtime import Runtime
 
@@ -107,7 +107,7 @@ def test_a_file_finds_its_autoencoder_among_those_that_are_known(
     assert LatentCodec(runtime=FP32).decode(file).size == PHOTO.size
     header = replace(read_header(file), digest=bytes(8), model="theirs")
     with pytest.raises(ModelError, match="theirs of digest 0000000000000000"):
-        autoencoder_of(header)
+        LatentCodec().autoencoder(header)
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,6 @@ import pytest
 from PIL import Image
 from tests.core.conftest import own_autoencoder
 
-from gesso.latent import codec as codec_module
-from gesso.latent import stream as stream_module
 from gesso.latent.codec import LatentCodec
 from gesso.latent.imagefile import LatentImageFile
 
@@ -20,10 +18,6 @@ from gesso.latent.imagefile import LatentImageFile
 def codec(tmp_path: Path) -> LatentCodec:
     own_autoencoder(tmp_path / "autoencoder")
     return LatentCodec(model=str(tmp_path / "autoencoder"))
-
-
-def test_the_extension_is_the_container_s() -> None:
-    assert codec_module.EXTENSION == stream_module.EXTENSION == LatentCodec().extension
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L"])

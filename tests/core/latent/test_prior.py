@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.core.conftest import NOISE, own_autoencoder, tiny_network
+from tests.core.conftest import own_autoencoder, tiny_network
 from typer.testing import CliRunner
 
 import gesso
@@ -19,32 +19,15 @@ from gesso.cards import ModelCard, get_model, load
 from gesso.checkpoints.latent import LatentSpace
 from gesso.denoiser import EDMDenoiser
 from gesso.errors import ModelError
-from gesso.latent.prior import LatentPrior, autoencoder_of
+from gesso.latent.prior import LatentPrior, modelled_autoencoder
 from gesso.latent.repair import RepairOptions, repair
 from gesso.runtime import Runtime
 from gesso.space import fitted
 from gesso_cli.app import build
 
+from .conftest import own_prior
+
 FP32 = Runtime("cpu", "fp32", tile=64, overlap=32)
-WEIGHTS = "diffusion_pytorch_model.safetensors"
-
-
-def own_prior(folder: Path, autoencoder: ModelCard, **config: Any) -> Path:
-    tiny_network(in_channels=4, patch=1, **config).save_pretrained(folder)
-    ModelCard(
-        name="latent-prior",
-        role="prior",
-        factory="gesso.latent.prior:load_latent_prior",
-        folder=folder,
-        weights=WEIGHTS,
-        sha256="",
-        settings={
-            "autoencoder": {"name": autoencoder.name, "sha256": autoencoder.sha256},
-            "noise": NOISE,
-            "presets": {"fast": {"steps": 1}, "medium": {"steps": 2}},
-        },
-    ).write()
-    return folder
 
 
 @pytest.fixture
@@ -146,7 +129,7 @@ def test_a_card_that_names_none_is_refused(folder: Path, stated: Any) -> None:
     card["settings"]["autoencoder"] = stated
     (folder / "card.json").write_text(json.dumps(card))
     with pytest.raises(ModelError, match="does not say whose latents it models"):
-        autoencoder_of(ModelCard.read(folder))
+        modelled_autoencoder(ModelCard.read(folder))
 
 
 def test_channels_must_be_the_autoencoders(tmp_path: Path) -> None:

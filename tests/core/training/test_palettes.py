@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from gesso.training.palettes import LearnedPalettes, nearest
+from gesso.latent.vectors import nearest_entry
+from gesso.training.palettes import LearnedPalettes
 
 
 def _clusters(seed: int) -> torch.Tensor:
@@ -28,7 +29,7 @@ def test_the_smallest_finds_the_clusters() -> None:
     palettes = _followed()
     entries = palettes.entries(4)
     corners = torch.tensor([[-2.0, -2.0], [-2.0, 2.0], [2.0, -2.0], [2.0, 2.0]])
-    found = entries[nearest(corners, entries)]
+    found = entries[nearest_entry(corners, entries)]
     assert float((found - corners).abs().max()) < 0.1
 
 
@@ -63,4 +64,4 @@ def test_they_come_back_from_a_card_to_eight_bits() -> None:
 def test_nearest_is_the_nearest() -> None:
     values, palette = torch.randn(50, 4), torch.randn(9, 4)
     expected = torch.cdist(values, palette).argmin(1)
-    assert torch.equal(nearest(values, palette), expected)
+    assert torch.equal(nearest_entry(values, palette), expected)

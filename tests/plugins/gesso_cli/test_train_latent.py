@@ -76,7 +76,7 @@ def test_a_prior_of_its_latents_repairs_them(
     assert card.recipe.startswith("gesso train prior --space latent data")
     table = ("at-size", folder, "--bytes", 150, "--side", 96, "--codecs", "jpeg")
     repair = ("--prior", out / "model", "--steps", "1,2", "--start", "0.5")
-    result = run(*table, "--model", model, *repair, "--metrics", "psnr", "--json", "-")
+    result = run(*table, "--autoencoder", model, *repair, "--metrics", "psnr", "--json", "-")
     assert result.exit_code == 0, result.stderr
     lines = json.loads(result.stdout)["lines"]
     assert [line["line"] for line in lines] == [
@@ -89,7 +89,7 @@ def test_a_prior_of_its_latents_repairs_them(
 
 def test_without_a_prior_the_table_says_so(run: Run, folder: Path, model: Path) -> None:
     table = ("at-size", folder, "--bytes", 150, "--side", 96, "--codecs", "", "--metrics", "psnr")
-    result = run(*table, "--model", model)
+    result = run(*table, "--autoencoder", model)
     assert result.exit_code == 0, result.stderr
     assert "1 pictures, 96 x 96 in the middle, at 150 bytes" in result.stdout
     assert "skipped latent + inversion: no prior is known for the latents" in result.stderr

@@ -14,9 +14,8 @@ from PIL import Image, UnidentifiedImageError
 
 import pillow_gesso
 from gesso.errors import InputError, ModelError
-from gesso.latent.codec import EXTENSION, LATENT, LatentCodec
+from gesso.latent.codec import LATENT, LatentCodec
 from gesso.latent.repair import RepairOptions
-from gesso.latent.stream import EXTENSION as STREAMS_EXTENSION
 
 Photo = Callable[..., Image.Image]
 REPAIR = RepairOptions(steps=2, strength=0.1)
@@ -32,10 +31,6 @@ def path(photo: Photo, tmp_path: Path) -> Path:
     """A file of a colour picture."""
     photo().save(tmp_path / "a.gsl", quality=32)
     return tmp_path / "a.gsl"
-
-
-def test_the_extension_is_the_container_s() -> None:
-    assert EXTENSION == STREAMS_EXTENSION == LATENT.extension
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L"])
