@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ffmpeg_gesso.flicker import flicker
+from ffmpeg_gesso.video import video
 from gesso.errors import GessoError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ PROCESSES = ("ffmpeg before", "gesso", "ffmpeg after")
 
 
 def add(app: typer.Typer) -> None:
-    """Add both commands to the group ``bench`` of ``app``, which is made where there is none."""
+    """Add the commands to the group ``bench`` of ``app``, which is made where there is none."""
     groups = {info.name: info.typer_instance for info in app.registered_groups}
     group = groups.get(GROUP)
     if group is None:
@@ -41,6 +42,7 @@ def add(app: typer.Typer) -> None:
         app.add_typer(group, name=GROUP)
     group.command("ffmpeg")(bench)
     group.command("flicker")(flicker)
+    group.command("video")(video)
 
 
 def bench(

@@ -32,7 +32,7 @@ def gesso_peers() -> list[Peer]:
 
 @hookimpl
 def gesso_commands(app: typer.Typer) -> None:
-    """``gesso ffmpeg``, ``gesso bench ffmpeg`` and ``gesso bench flicker``."""
+    """``gesso ffmpeg``, and ``gesso bench`` with ``ffmpeg``, ``flicker`` and ``video``."""
     from ffmpeg_gesso.command import add
 
     add(app)
