@@ -33,7 +33,7 @@ NETWORKS = {
 FILES = ("jpeg", "webp", "avif", "hevc", "vvc")
 LATENT = "latent"
 SANDWICH_KEYWORDS = (
-    "target", "quality", "genuine",
+    "target", "quality", "genuine", "weights",
     "preprocess", "enhance", "preset", "tradeoff", "seed", "runtime",
 )  # fmt: skip
 

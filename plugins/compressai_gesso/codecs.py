@@ -164,6 +164,14 @@ def zoo_qp(quality: int) -> float:
     return round(UNIT_QP - 3 * math.log2(ZOO_LAMBDAS[quality - 1]), 1)
 
 
+def nearest_level(weight: float) -> int:
+    """The zoo's quality whose lambda is nearest to ``weight``, by their ratio."""
+    return 1 + min(
+        range(len(ZOO_LAMBDAS)),
+        key=lambda i: max(ZOO_LAMBDAS[i], weight) / min(ZOO_LAMBDAS[i], weight),
+    )
+
+
 def _zoo_codec(architecture: str, qualities: int) -> ZooCodec:
     """One with its QPs by its lambdas, as its weights are not here to be measured."""
     anchors = tuple((quality, zoo_qp(quality)) for quality in range(1, qualities + 1))

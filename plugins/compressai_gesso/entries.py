@@ -10,8 +10,10 @@ ordinary codecs it is the quality with the rate index nearest to that of the zoo
     hevc   44  41  38  36  33  30  27  24   QP
     vvc    44  41  38  36  33  30  27  24   QP
 
-``gesso-hyperprior`` is the small network that ships, of qualities 1 to 3. ``gesso-latent``, the
-latent codec, has 1 to 5: palettes of 16, 32, 64, 128 and 256 entries.
+``gesso-hyperprior`` is the small network that ships, of qualities 1 to 3. Where CompressAI's
+weights are missing, it stands in for ``gesso-bmshj2018-hyperprior`` at the zoo's qualities of
+about the same lambda, 1, 2 and 4. ``gesso-latent``, the latent codec, has 1 to 5: palettes of
+16, 32, 64, 128 and 256 entries.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from compressai_gesso.checkpoints import find_checkpoint, read_network
 from compressai_gesso.codecs import HYPERPRIOR, WEIGHTS, ZOO_LAMBDAS, zoo_qp
 from compressai_gesso.latent import ENTRIES
 from compressai_gesso.library import library
+from compressai_gesso.substitutes import substitute
 from gesso.cards import ModelCard
 from gesso.codec import get_codec
 from gesso.errors import InputError, ModelError
@@ -121,16 +124,17 @@ def _small(
     from compressai_gesso.networks import load_hyperprior, new_hyperprior, widths_of
 
     folder = WEIGHTS / f"hyperprior-{quality}"
+    weights = None if checkpoint is None else Path(checkpoint).name
     if checkpoint is not None and Path(checkpoint).is_dir():
         base = load_hyperprior(ModelCard.read(checkpoint))
     elif checkpoint is not None:
         base, _ = read_network(Path(checkpoint), "hyperprior")
     elif pretrained:
-        base = load_hyperprior(ModelCard.read(folder))
+        base, weights = load_hyperprior(ModelCard.read(folder)), f"gesso's {folder.name}"
     else:
         base = new_hyperprior(*widths_of(folder))
     genuine = pretrained and checkpoint is None
-    keywords = {"quality": quality, "genuine": genuine, **ambient(), **sides}
+    keywords = {"quality": quality, "genuine": genuine, "weights": weights, **ambient(), **sides}
     return class_of("hyperprior").of(base.requires_grad_(True).train(), **keywords)
 
 
@@ -150,7 +154,8 @@ def _network(
     Args:
         architecture: its name in CompressAI.
         quality, metric, pretrained, progress: as of the zoo. Pretrained weights are looked for
-            as :func:`compressai_gesso.checkpoints.find_checkpoint` says.
+            as :func:`compressai_gesso.checkpoints.find_checkpoint` says; where there are none,
+            :func:`compressai_gesso.substitutes.substitute` may have others, and warns.
         checkpoint: a file with weights, in place of the pretrained ones.
         download: let CompressAI fetch the pretrained weights.
         keywords: of :class:`compressai_gesso.Sandwich`; all others are the base model's.
@@ -163,25 +168,39 @@ def _network(
     sides = {k: keywords.pop(k) for k in (*KEYWORDS, "target") if k in keywords}
     # A network of variable rate has its quality from how it is called.
     level = None if variable else quality
-    kind, genuine = class_of(architecture), False
+    kind, told = class_of(architecture), dict[str, Any]()
     if checkpoint is not None or pretrained:
         _check_keywords(keywords, f"{PREFIX}{architecture} with weights")
     if checkpoint is not None:
         base, _ = read_network(Path(checkpoint), architecture)
+        told["weights"] = Path(checkpoint).name
     elif pretrained and not download:
         known = SAME.get(architecture, architecture)
-        base, _ = read_network(find_checkpoint(known, quality, metric=metric), known)
-        genuine = metric == "mse" and known == NETWORKS[architecture]
+        base, told = _stock(known, quality, metric, known == NETWORKS[architecture])
     elif architecture in library("zoo").image_models:
         function = library("zoo").image_models[architecture]
         base = function(quality, metric, pretrained, progress, **keywords)
+        if pretrained:
+            told["weights"] = f"CompressAI's {architecture}-{metric}-{quality}"
     elif pretrained:
         raise ModelError(
             f"CompressAI has no pretrained weights of {architecture!r}; pass checkpoint="
         )
     else:
         base = library("registry").MODELS[architecture](**keywords)
-    return kind.of(base, **{"quality": level, "genuine": genuine, **ambient(), **sides})
+    return kind.of(base, **{"quality": level, **told, **ambient(), **sides})
+
+
+def _stock(
+    architecture: str, quality: int, metric: str, own_scale: bool
+) -> tuple[Any, dict[str, Any]]:
+    """(the network with CompressAI's weights or their substitute, what to tell a sandwich)."""
+    try:
+        path = find_checkpoint(architecture, quality, metric=metric)
+    except ModelError as missing:
+        return substitute(architecture, quality, metric, missing)
+    base, _ = read_network(path, architecture)
+    return base, {"genuine": metric == "mse" and own_scale, "weights": path.name}
 
 
 def _qualities(codec: str) -> tuple[float, float]:

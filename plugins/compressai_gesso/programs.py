@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Annotated, Any
+from urllib.error import URLError
 
 import typer
 
 from compressai_gesso.asking import using
+from compressai_gesso.console import say
 from compressai_gesso.library import library
 from compressai_gesso.registration import register
+from gesso.errors import InputError
 from gesso.options import EnhanceOptions, PreprocessOptions
 
 __all__ = ["add"]
@@ -57,13 +63,15 @@ def _sides(
 def _eval_model(context: typer.Context) -> None:
     """Evaluate models: bpp, PSNR, MS-SSIM and seconds; pretrained DIR -a gesso-jpeg -q 1,4.
 
-    For the models gesso-... pictures are not padded first, as they see to that themselves.
+    For the models gesso-... pictures are not padded first, as they see to that themselves, and
+    the document's description says which weights they have.
     """
     register()
     program = library("utils.eval_model.__main__")
     with _named("eval_model"):
         asked = program.setup_args().parse_args(context.args)
-        with _unpadded(program, str(getattr(asked, "architecture", ""))):
+        architecture = str(getattr(asked, "architecture", ""))
+        with _unpadded(program, architecture), _described(program):
             program.main(context.args)
 
 
@@ -102,3 +110,43 @@ def _unpadded(program: Any, architecture: str) -> Iterator[None]:
         yield
     finally:
         program.compute_padding = pad
+
+
+@contextmanager
+def _described(program: Any) -> Iterator[None]:
+    """Says what loading warns of, once, and in the documents which weights were loaded."""
+    load: Callable[..., Any] = program.load_pretrained
+    said: set[str] = set()
+    weights: list[str] = []
+
+    def load_and_note(*arguments: Any) -> Any:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            try:
+                model = load(*arguments)
+            except URLError as error:
+                raise InputError(
+                    f"CompressAI cannot fetch the weights of {arguments[0]!r} ({error.reason}); "
+                    "get them where there is a network, into torch hub's cache"
+                ) from error
+        for text in (str(warning.message) for warning in caught):
+            if text not in said:
+                say(f"warning: {text}")
+            said.add(text)
+        if found := getattr(model, "weights", None):
+            weights.append(found)
+        return model
+
+    def dumps(document: dict[str, Any], **keywords: Any) -> str:
+        # A document of one picture is written while its model is the last.
+        named = weights[-1:] if "source" in document else weights
+        if named:
+            description = f"{document['description']}, weights: {', '.join(named)}"
+            document = {**document, "description": description}
+        return json.dumps(document, **keywords)
+
+    program.load_pretrained, program.json = load_and_note, SimpleNamespace(dumps=dumps)
+    try:
+        yield
+    finally:
+        program.load_pretrained, program.json = load, json

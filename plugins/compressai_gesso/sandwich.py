@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from compressai_gesso.codecs import ZOO_LAMBDAS
+from compressai_gesso.codecs import ZOO_LAMBDAS, nearest_level
 from compressai_gesso.container import GRID
 from compressai_gesso.sides import Sides, checked
 from gesso.cards import get_model
@@ -50,6 +50,7 @@ class Sandwich(Sides):
         codec: name of the registered codec that ``quality`` belongs to.
         genuine: whether the weights are those of that codec, through which preset ``slow``
             then holds to the file; otherwise it is the SDE alone.
+        weights: what they are called, for reports; None where nobody knows.
         sides: see :class:`compressai_gesso.sides.Sides`.
 
     Raises:
@@ -66,6 +67,7 @@ class Sandwich(Sides):
         quality: int | None = None,
         codec: str = "mbt2018",
         genuine: bool = False,
+        weights: str | None = None,
         **sides: Any,
     ) -> None:
         super().__init__(quality=quality, **sides)
@@ -73,6 +75,7 @@ class Sandwich(Sides):
         self.target = target
         self.codec = codec
         self.genuine = genuine
+        self.weights = weights
         _ = self._stated()
 
     def __getattr__(self, name: str) -> Any:
@@ -155,7 +158,7 @@ class Sandwich(Sides):
         if OWN in state_dict:
             self._quality.copy_(state_dict[OWN])
         # Whose weights these are, nobody knows.
-        self.genuine = False
+        self.genuine, self.weights = False, None
         return found
 
     def constrained(self) -> bool:
@@ -236,11 +239,7 @@ def base_state(state: Mapping[str, Any]) -> tuple[dict[str, Any], int | None]:
 
 def _level(scale: float) -> int:
     """The zoo's quality that a network of variable rate has at 1 / ``scale`` as its step."""
-    weight = ZOO_LAMBDAS[-1] * scale**2
-    return 1 + min(
-        range(len(ZOO_LAMBDAS)),
-        key=lambda i: max(ZOO_LAMBDAS[i], weight) / min(ZOO_LAMBDAS[i], weight),
-    )
+    return nearest_level(ZOO_LAMBDAS[-1] * scale**2)
 
 
 def _target_of_rate(bits_per_pixel: float) -> Target:

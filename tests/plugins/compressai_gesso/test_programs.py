@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 
 import pytest
 import torch
@@ -49,7 +50,7 @@ def document(result: Result) -> Any:
 def test_eval_model_writes_its_own_document(folder: Path, tmp_path: Path) -> None:
     arguments = ("eval_model", "pretrained", folder, "-a", "gesso-jpeg", "-q", "1,4")
     found = document(run("--tradeoff", "0.5", *arguments, "-d", tmp_path))
-    assert found["name"] == "gesso-jpeg-mse"
+    assert (found["name"], found["description"]) == ("gesso-jpeg-mse", "Inference (ans)")
     assert sorted(found["results"]) == sorted(
         ["psnr-rgb", "ms-ssim-rgb", "bpp", "encoding_time", "decoding_time"]
     )
@@ -68,9 +69,10 @@ def test_eval_model_writes_its_own_document(folder: Path, tmp_path: Path) -> Non
 
 def test_what_was_changed_for_a_run_is_put_back(folder: Path) -> None:
     program = library("utils.eval_model.__main__")
-    pad = program.compute_padding
+    changed = ("compute_padding", "load_pretrained", "json")
+    before = [getattr(program, name) for name in changed]
     document(run("--no-enhance", "eval_model", "pretrained", folder, "-a", "gesso-jpeg", "-q", "1"))
-    assert program.compute_padding is pad
+    assert [getattr(program, name) for name in changed] == before
     bench = library("utils.bench.__main__")
     known = list(bench.codecs)
     document(run("--no-enhance", "bench", "gesso-jpeg", folder, "-q", "20"))
@@ -87,6 +89,22 @@ def test_bench_measures_at_the_codec_s_own_quality(folder: Path) -> None:
     assert (ours["name"], ours["description"]) == ("gesso-jpeg", "jpeg between gesso")
 
 
+def test_documents_say_which_weights_were_used(folder: Path, tmp_path: Path, hub: Path) -> None:
+    arguments = ("pretrained", folder, "-a", "gesso-bmshj2018-hyperprior", "-q", "1,4")
+    result = run("--no-enhance", "eval_model", *arguments, "-d", tmp_path, "--per-image")
+    found = document(result)
+    weights = "weights: gesso's hyperprior-1, gesso's hyperprior-3"
+    assert found["description"] == f"Inference (ans), {weights}"
+    name = "gesso-bmshj2018-hyperprior"
+    assert json.loads((tmp_path / f"{name}-ans.json").read_text()) == found
+    for quality, own in ((1, 1), (4, 3)):
+        single = json.loads((tmp_path / f"a-{name}-mse-{quality}-ans.json").read_text())
+        assert single["description"] == f"Inference (ans), weights: gesso's hyperprior-{own}"
+    # One line for both qualities.
+    assert result.stderr.count("not the published ones") == 1
+    assert "gesso: warning: CompressAI's weights of 'bmshj2018-hyperprior'" in result.stderr
+
+
 def test_mistakes_are_said_with_the_mend(folder: Path, hub: Path) -> None:
     def said(*arguments: object) -> tuple[int, str]:
         result = run(*arguments)
@@ -100,5 +118,21 @@ def test_mistakes_are_said_with_the_mend(folder: Path, hub: Path) -> None:
     assert code == 1 and "GESSO_COMPRESSAI" in text
     code, text = said("eval_model", "pretrained", folder, "-a", "gesso-jpeg", "-q", "9")
     assert code == 1 and "quality must be a whole number from 1 to 8" in text
+    code, text = said(
+        "eval_model", "pretrained", folder, "-a", "gesso-bmshj2018-hyperprior", "-q", "3"
+    )
+    assert code == 1 and "the qualities 1, 2 and 4 with metric 'mse' alone" in text
     code, text = said("eval_model", "--help")
     assert code == 0 and "Evaluate a model on an image dataset" in text
+
+
+def test_a_stock_network_without_a_connection(
+    folder: Path, hub: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fetch(url: str, **_: Any) -> Any:
+        raise URLError("no route")
+
+    monkeypatch.setattr(library("zoo.image"), "load_state_dict_from_url", fetch)
+    result = run("eval_model", "pretrained", folder, "-a", "mbt2018", "-q", "1")
+    assert result.exit_code == 1
+    assert "cannot fetch the weights of 'mbt2018' (no route)" in result.stderr
