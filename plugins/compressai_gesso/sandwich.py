@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from compressai_gesso.codecs import ZOO_LAMBDAS, nearest_level
 from compressai_gesso.container import GRID
+from compressai_gesso.neuralcompression import Translated, is_foreign
 from compressai_gesso.sides import Sides, checked
 from gesso.cards import get_model
 from gesso.errors import InputError
@@ -43,7 +44,7 @@ class Sandwich(Sides):
 
     Args:
         base: a network of CompressAI's interface: ``forward``, ``compress``, ``decompress``,
-            ``update``. It is not copied.
+            ``update``, or of NeuralCompression's, as MS-ILLM has it. It is not copied.
         target: what its pictures are coded with, for gesso's models. None is told by the
             ``quality``, and where that is not known by how many bits a picture has taken.
         quality: on the scale of CompressAI's zoo, 1 to 8.
@@ -71,7 +72,7 @@ class Sandwich(Sides):
         **sides: Any,
     ) -> None:
         super().__init__(quality=quality, **sides)
-        self.base = base
+        self.base = Translated(base) if is_foreign(base) else base
         self.target = target
         self.codec = codec
         self.genuine = genuine

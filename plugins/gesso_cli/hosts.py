@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from operator import truediv
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -27,16 +30,17 @@ CORE = "core"
 def hosts(
     picture: Annotated[Path, typer.Argument(help="Of any format; it is coded as JPEG first.")],
     quality: Annotated[int, typer.Option("--quality", "-q", min=1, max=100)] = 20,
-    repeats: Annotated[
-        int, typer.Option(min=1, help="Times of which the shortest counts, after one unclocked.")
-    ] = 3,
+    repeats: Annotated[int, typer.Option(min=1, help="Rounds, after one that is not clocked.")] = 7,
     json: o.Json = False,
 ) -> None:
     """Print the time of decoding and enhancing a JPEG through each host, over the core's.
 
-    All take turns in one process, with the default model and preset, from a file to pixels in
-    memory; whether the pixels are the core's is told, too. Hosts that are not installed are
-    skipped.
+    All take turns in one process, in another order each round, with the default model and
+    preset, from a file to pixels in memory. Seconds are the shortest time; the ratio is the
+    median of the rounds' ratios of processor time, which other programs disturb least; own is
+    the least processor time outside of what all of them call alike, the core's enhancement of
+    decoded samples. Whether the pixels are the core's is told, too. Hosts that are not
+    installed are skipped.
     """
     import gesso_hooks
     from gesso.evaluation.machine import describe_machine
@@ -55,15 +59,17 @@ def hosts(
                 ways[name] = way
             else:
                 skipped.append(name)
-        seconds, pixels = _clock(ways, path, repeats)
+        clocked, pixels = _clock(ways, path, repeats)
+    core = clocked[CORE]
     rows = [
         {
             "host": name,
-            "seconds": seconds[name],
-            "ratio": seconds[name] / seconds[CORE],
+            "seconds": min(found.seconds),
+            "ratio": median(map(truediv, found.processor, core.processor)),
+            "own_seconds": min(found.own),
             "same_pixels": bool((pixels[name] == pixels[CORE]).all()),
         }
-        for name in ways
+        for name, found in clocked.items()
     ]
     if json:
         machine = describe_machine(Runtime().device)
@@ -73,23 +79,59 @@ def hosts(
         _print(rows, skipped)
 
 
+@dataclass
+class _Clocked:
+    """Seconds of each round: on the clock, of the processor, and of it outside the core's call."""
+
+    seconds: list[float] = field(default_factory=list)
+    processor: list[float] = field(default_factory=list)
+    own: list[float] = field(default_factory=list)
+
+
 def _clock(
     ways: dict[str, Way], path: Path, repeats: int
-) -> tuple[dict[str, float], dict[str, NDArray[Any]]]:
-    """The shortest time of each, and what it gave."""
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
+) -> tuple[dict[str, _Clocked], dict[str, NDArray[Any]]]:
+    """How long each took in every round, and what it gave."""
+    clocked = {name: _Clocked() for name in ways}
     pixels: dict[str, NDArray[Any]] = {}
-    with bar("rounds") as tick:
+    order = list(ways)
+    with bar("rounds") as tick, _shared() as shared:
         tick(0, repeats + 1)
-        # In turns, so that what else the machine does weighs on all of them.
+        # In turns, and none always after the same: what else the machine does weighs on all.
         for turn in range(repeats + 1):
-            for name, way in ways.items():
-                started = time.perf_counter()
-                pixels[name] = way(path)
+            for name in order[turn % len(order) :] + order[: turn % len(order)]:
+                shared.clear()
+                started, began = time.perf_counter(), time.process_time()
+                pixels[name] = ways[name](path)
+                processor, seconds = time.process_time() - began, time.perf_counter() - started
                 if turn:
-                    seconds[name].append(time.perf_counter() - started)
+                    clocked[name].seconds.append(seconds)
+                    clocked[name].processor.append(processor)
+                    clocked[name].own.append(processor - sum(shared))
             tick(turn + 1, repeats + 1)
-    return {name: min(times) for name, times in seconds.items()}, pixels
+    return clocked, pixels
+
+
+@contextmanager
+def _shared() -> Iterator[list[float]]:
+    """The processor times of the core's calls that all ways end in."""
+    from gesso import enhancer
+
+    inside: list[float] = []
+    call = enhancer.enhance_frame
+
+    def clocked(*arguments: Any, **keywords: Any) -> Any:
+        began = time.process_time()
+        try:
+            return call(*arguments, **keywords)
+        finally:
+            inside.append(time.process_time() - began)
+
+    enhancer.enhance_frame = clocked
+    try:
+        yield inside
+    finally:
+        enhancer.enhance_frame = call
 
 
 def _code(picture: Path, path: Path, quality: int) -> float:
@@ -137,11 +179,16 @@ def _print(rows: list[dict[str, Any]], skipped: list[str]) -> None:
 
     table = Table(box=None, pad_edge=False)
     table.add_column("host")
-    for heading in ("seconds", "ratio", "same pixels"):
+    for heading in ("seconds", "ratio", "own ms", "same pixels"):
         table.add_column(heading, justify="right")
     for row in rows:
         same = "yes" if row["same_pixels"] else "no"
-        table.add_row(row["host"], f"{row['seconds']:.3f}", f"{row['ratio']:.3f}", same)
+        numbers = (
+            f"{row['seconds']:.3f}",
+            f"{row['ratio']:.3f}",
+            f"{1000 * row['own_seconds']:.1f}",
+        )
+        table.add_row(row["host"], *numbers, same)
     answer().print(table)
     for name in skipped:
         answer().print(f"skipped {name}: not installed")

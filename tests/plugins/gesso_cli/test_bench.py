@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +16,8 @@ from PIL import Image
 from typer.testing import Result
 
 import gesso_hooks
+from gesso import enhancer
+from gesso_cli.hosts import _clock
 
 Run = Callable[..., Result]
 
@@ -113,7 +116,7 @@ def test_the_work_of_a_network_is_counted(run: Run, tiny: Path) -> None:
 def test_hosts_give_the_core_s_pixels_and_their_time_over_the_core_s(
     run: Run, tmp_path: Path
 ) -> None:
-    path = tmp_path / "photo.png"
+    path, call = tmp_path / "photo.png", enhancer.enhance_frame
     Image.effect_noise((96, 64), 60).save(path)
     result = run("bench", "hosts", path, "--repeats", 1, "--json")
     assert result.exit_code == 0, result.stderr
@@ -123,11 +126,41 @@ def test_hosts_give_the_core_s_pixels_and_their_time_over_the_core_s(
     assert document["megapixels"] == 96 * 64 / 1e6
     for row in rows.values():
         assert row["same_pixels"]
-        assert row["ratio"] == row["seconds"] / rows["core"]["seconds"]
+        # What is shared with the core is by far the most of it.
+        assert 0 < row["own_seconds"] < row["seconds"] and 0.2 < row["ratio"] < 5
+    assert rows["core"]["ratio"] == 1
     assert "ENHANCED-JPEG" not in Image.OPEN
+    assert enhancer.enhance_frame is call
     heading, core, *_ = run("bench", "hosts", path, "--repeats", 1).stdout.splitlines()
-    assert heading.split()[:3] == ["host", "seconds", "ratio"]
-    assert core.split()[0] == "core" and core.split()[2:] == ["1.000", "yes"]
+    assert heading.split()[:5] == ["host", "seconds", "ratio", "own", "ms"]
+    assert core.split()[0] == "core" and core.split()[2::2] == ["1.000", "yes"]
+
+
+def test_what_a_host_adds_is_told_from_what_the_core_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spend(seconds: float) -> None:
+        end = time.process_time() + seconds
+        while time.process_time() < end:
+            pass
+
+    def way(own: float) -> Callable[[Path], Any]:
+        def call(path: Path) -> Any:
+            spend(own)
+            called.append(own)
+            return enhancer.enhance_frame("a frame", None)  # type: ignore[arg-type]
+
+        return call
+
+    called: list[float] = []
+    monkeypatch.setattr(enhancer, "enhance_frame", lambda *_: spend(0.2))
+    ways = {"core": way(0.01), "slow": way(0.06)}
+    clocked, _ = _clock(ways, tmp_path, 3)
+    assert called == [0.01, 0.06, 0.06, 0.01, 0.01, 0.06, 0.06, 0.01]
+    for name, own in (("core", 0.01), ("slow", 0.06)):
+        assert len(clocked[name].seconds) == 3
+        assert own <= min(clocked[name].own) < own + 0.03
+        assert min(clocked[name].processor) >= 0.2 + own
 
 
 def test_hosts_names_what_is_no_picture_and_skips_what_is_not_there(
