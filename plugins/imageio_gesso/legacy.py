@@ -1,4 +1,5 @@
-"""ImageIO's v2 API: its reader for plug-ins of v3 forgets its keywords when iterated."""
+"""ImageIO's v2 API: its reader for plug-ins of v3 forgets its keywords when iterated, and fails
+where it is asked for a video's metadata."""
 
 from __future__ import annotations
 
@@ -26,11 +27,22 @@ class Reader(LegacyReader):  # type: ignore[misc]  # untyped
             metadata = self.instance.metadata(index=index, exclude_applied=False)
             yield Array(image, metadata)  # type: ignore[no-untyped-call]
 
+    def get_meta_data(self, index: Any = None) -> dict[str, Any]:
+        """Of a frame, or of the whole file, which the stock plug-in for video has under ``...``."""
+        whole = None if self.instance.is_still else ...
+        found: dict[str, Any] = self.instance.metadata(
+            index=whole if index is None else index, exclude_applied=False
+        )
+        return found
+
 
 class Writer(LegacyWriter):  # type: ignore[misc]  # untyped
     """v2's writer."""
 
     def __init__(self, plugin: Any, **kwargs: Any) -> None:
+        if not plugin.is_still:
+            # Frames come one by one, of which v2 tells no plug-in of v3.
+            kwargs.setdefault("is_batch", False)
         super().__init__(plugin, **_current(plugin, kwargs))
 
 

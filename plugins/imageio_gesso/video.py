@@ -75,8 +75,15 @@ class Video:
     def write(
         self, ndimage: Any, preprocess: object, *, quality: float | None = None, **kwargs: Any
     ) -> bytes | None:
-        """The stock plug-in's ``write``; ``quality`` is the encoder's constant rate factor."""
+        """The stock plug-in's ``write``; ``quality`` is the encoder's constant rate factor.
+
+        Without ``codec``, PyAV is told the container's own, as FFMPEG takes it by itself.
+        """
         wish = as_preprocess(preprocess)
+        if hasattr(self.stock, "init_video_stream") and kwargs.get("codec") is None:
+            stream, container = self.stock._video_stream, self.stock._container
+            begun = stream is not None
+            kwargs["codec"] = stream.codec_context.name if begun else container.default_video_codec
         if wish is not None or quality is not None:
             if hasattr(self.stock, "init_video_stream"):
                 ndimage = self._prepare(ndimage, wish, quality, kwargs)

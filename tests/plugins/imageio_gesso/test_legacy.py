@@ -61,6 +61,22 @@ def test_readers_and_writers(model: Any, photo: Photo, tmp_path: Path) -> None:
         assert np.array_equal(np.stack(list(reader)), plain)  # as the stock reader does
 
 
+def test_a_video_of_which_only_the_pictures_are_told(model: Any, film: Film) -> None:
+    path, frames = film
+    other = path.with_name("b.mp4")
+    v2.mimwrite(other, list(frames), format="gesso", fps=12)
+    assert iio.improps(other, plugin="pyav").shape == frames.shape
+    told = iio.immeta(other, plugin="pyav")
+    assert (told["codec"], told["fps"]) == ("h264", 12)
+    sizes = []
+    for quality in (20, 45):  # of the codec that nobody named, too
+        with v2.get_writer(other, format="gesso", quality=quality) as writer:
+            for frame in frames:
+                writer.append_data(frame)
+        sizes.append(other.stat().st_size)
+    assert sizes[1] < sizes[0]
+
+
 # ImageIO's FFMPEG plug-in leaves its pipes open.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_video(model: Any, film: Film, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,6 +84,9 @@ def test_video(model: Any, film: Film, monkeypatch: pytest.MonkeyPatch) -> None:
     with v2.get_reader(path, format="gesso", enhance=True, quality=23) as reader:
         assert np.array_equal(np.stack(list(reader)), 255 - frames)
         assert np.array_equal(reader.get_data(1), 255 - frames[1])
+        told = reader.get_meta_data()
+        assert (told["codec"], told["fps"]) == ("h264", 10)
+        assert reader.get_meta_data(1)["time"] == pytest.approx(0.1)
     from imageio.config import known_plugins
 
     monkeypatch.setitem(known_plugins, "pyav", known_plugins["SPE"])  # which opens no MP4
