@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 from gesso.errors import InputError
 
-__all__ = ["FORMATS", "Layout", "layout_of"]
+__all__ = ["FORMATS", "HIGH", "RGB", "Layout", "layout_of"]
+
+RGB = ("gbr", "rgb", "bgr")  # families
+HIGH = 720  # lines from which pictures that do not say are taken for BT.709
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from ffmpeg_gesso.layouts import Layout
+from ffmpeg_gesso.layouts import HIGH, RGB, Layout
 from gesso.errors import InputError
 
 __all__ = ["Raw"]
@@ -32,8 +32,6 @@ MATRICES = {
     9: (0.2627, 0.0593),
 }
 UNSPECIFIED, IDENTITY = 2, 0
-RGB = ("gbr", "rgb", "bgr")
-HIGH = 720  # lines from which pictures that do not say are taken for BT.709
 
 
 @dataclass(frozen=True)

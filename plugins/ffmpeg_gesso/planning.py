@@ -9,8 +9,8 @@ from ffmpeg_gesso.arguments import Group, Word, flatten, groups, inline_scripts,
 from ffmpeg_gesso.binary import filter_kinds, pass_through
 from ffmpeg_gesso.feeds import Command, Feed, Pipes, Plan
 from ffmpeg_gesso.filtergraph import Filter, Graph
-from ffmpeg_gesso.filtergraph import parse as parse_graph
 from ffmpeg_gesso.layouts import FORMATS
+from ffmpeg_gesso.nodes import COMPLEX, ONCE, SIMPLE, coding, graph_of, graphs, has_node, is_idle
 from ffmpeg_gesso.selection import UNSAID, Stream, select
 from ffmpeg_gesso.splitting import NODE, Node, Split, split
 from ffmpeg_gesso.wishes import Coding, Wish, coding_of, wish_of
@@ -18,9 +18,6 @@ from gesso.errors import InputError
 
 __all__ = ["plan"]
 
-COMPLEX = ("filter_complex", "lavfi")
-SIMPLE = ("vf", "filter")
-ONCE = ("-", "pipe:", "pipe:0", "/dev/stdin", "fd:")
 # Options of the whole run that change what is decoded or filtered.
 _SHARED = (
     "copyts start_at_zero init_hw_device filter_hw_device vaapi_device qsv_device "
@@ -57,13 +54,9 @@ def plan(arguments: Sequence[str], binary: str) -> Plan:
         Refused: ffmpeg does not take the command.
     """
     words = parse(arguments)
-    if not any(NODE in (word.value or "") or _is_script(word) for word in words):
+    if is_idle(words):
         return Plan(binary, Command((), lambda pipes, notes: [binary, *arguments]), ())
     return _Planner(inline_scripts(words), binary).plan()
-
-
-def _is_script(word: Word) -> bool:
-    return word.loaded or word.key.endswith("_script")
 
 
 @dataclass
@@ -96,8 +89,8 @@ class _Planner:
 
     def plan(self) -> Plan:
         urls = tuple(group.url for group in self.outputs)
-        graphs = self._graphs()
-        if not any(graph.named(NODE) for graph in graphs.values()):
+        found = graphs(self.words)
+        if not any(graph.named(NODE) for graph in found.values()):
             words = self.words
             whole = Command((), lambda pipes, notes: [self.binary, *flatten(words)])
             return Plan(self.binary, whole, urls)
@@ -111,45 +104,24 @@ class _Planner:
         chosen, self.used, self.fed = select(self.binary, self.words)
         self.unlabelled = any(
             not chain[0].inputs and not self.is_source(chain[0].name)
-            for place, graph in graphs.items()
+            for place, graph in found.items()
             if self.words[place].key in COMPLEX
             for chain in graph.chains
         )
-        for place, graph in graphs.items():
+        for place, graph in found.items():
             if self.words[place].key in COMPLEX and graph.named(NODE):
-                self._split(place, graph, self._coding(None, chosen))
+                self._split(place, graph, coding(self.outputs, chosen))
         for group in self.outputs:
             if group in simple or not _has(group, "map"):
                 self._edit(group, chosen.get(group.index, []))
         return Plan(self.binary, Command(self.feeds, self._final), urls)
 
-    def _graphs(self) -> dict[int, Graph]:
-        return {
-            place: parse_graph(word.value)
-            for place, word in enumerate(self.words)
-            if word.kind == "option" and word.key in (*COMPLEX, *SIMPLE)
-            if word.value and NODE in word.value
-        }
-
     def _simple(self, group: Group) -> bool:
-        return any(word.key in SIMPLE and _has_node(word) for word in group.options)
+        return any(word.key in SIMPLE and has_node(word) for word in group.options)
 
-    def _coding(self, group: Group | None, chosen: Mapping[int, list[Stream]]) -> Coding:
-        """What the output, or the first that encodes video, says of its encoder."""
-        for each in [group] if group else self.outputs:
-            known = [
-                stream.encoder
-                for stream in chosen.get(each.index, [])
-                if stream.kind == "Video" or stream.source is None
-            ]
-            coding = coding_of(each.options, known[0] if known else None)
-            if coding.encoder != "copy":
-                return coding
-        return Coding()
-
-    def _split(self, place: int, graph: Graph, coding: Coding) -> None:
+    def _split(self, place: int, graph: Graph, known: Coding) -> None:
         parts = split(graph, f"{place}_")
-        wishes = {node: wish_of(node.arguments, coding) for node in parts.nodes}
+        wishes = {node: wish_of(node.arguments, known) for node in parts.nodes}
         made = {node: self._complex(parts, node, wishes) for node in parts.final}
         self.feeds += made.values()
         self.splits[place] = parts, made
@@ -202,32 +174,20 @@ class _Planner:
                 # what has no label goes to the first output by itself
                 edit.maps += [labels.pop(0) or ""] if labels else []
                 continue
-            graph = self._graph_of(group, stream, ordinal)
+            graph = graph_of(group, stream, ordinal)
             ordinal += stream.kind == "Video"
             if graph is None or not graph.named(NODE):
                 edit.maps.append("{}:{}".format(*stream.source))
                 continue
-            coding = coding_of(group.options, stream.encoder)
-            feed, rest = self._chain(graph, group, stream.source, coding)
+            known = coding_of(group.options, stream.encoder)
+            feed, rest = self._chain(graph, group, stream.source, known)
             self.feeds.append(feed)
             edit.maps.append(feed)
             edit.filters[stream.index] = feed, rest
         self.edits[group.index] = edit
 
-    def _graph_of(self, group: Group, stream: Stream, ordinal: int) -> Graph | None:
-        """The last simple graph that names a stream."""
-        if stream.kind not in ("Video", "") or stream.encoder == "copy":
-            return None
-        found = [
-            word.value
-            for word in group.options
-            if word.key in SIMPLE and word.value
-            if _names(word, stream, ordinal)
-        ]
-        return parse_graph(found[-1]) if found else None
-
     def _chain(
-        self, graph: Graph, group: Group, source: tuple[int, int], coding: Coding
+        self, graph: Graph, group: Group, source: tuple[int, int], known: Coding
     ) -> tuple[Feed, str]:
         """The feed before the last part of a simple graph, and that part."""
         if len(graph.chains) > 1 or any(f.inputs or f.outputs for f in graph.chains[0]):
@@ -239,7 +199,7 @@ class _Planner:
         wishes: list[Wish] = []
         for each in graph.chains[0]:
             if each.name == NODE:
-                wishes.append(wish_of(each.arguments, coding))
+                wishes.append(wish_of(each.arguments, known))
                 parts.append([])
             else:
                 parts[-1].append(each)
@@ -347,7 +307,7 @@ def _kept(word: Word, edit: _Edit, pipes: Pipes) -> Word | None:
     """A word of an edited output; None where the edit says it."""
     if word.kind != "option":
         return word
-    if word.key == "map" or (word.key in SIMPLE and _has_node(word)):
+    if word.key == "map" or (word.key in SIMPLE and has_node(word)):
         return None
     if word.key == "enc_time_base" and word.value in ("demux", "-1") and edit.filters:
         # a pipe has nanoseconds
@@ -356,16 +316,5 @@ def _kept(word: Word, edit: _Edit, pipes: Pipes) -> Word | None:
     return word
 
 
-def _has_node(word: Word) -> bool:
-    text = word.value or ""
-    return NODE in text and bool(parse_graph(text).named(NODE))
-
-
 def _has(group: Group, key: str) -> bool:
     return any(word.key == key for word in group.options)
-
-
-def _names(word: Word, stream: Stream, ordinal: int) -> bool:
-    """Whether a filter option is for a video stream, the ``ordinal``-th of its output."""
-    stated = word.stream or ("v" if word.key == "vf" else "")
-    return stated in ("", "v", "V", str(stream.index), f"v:{ordinal}", f"V:{ordinal}")

@@ -14,7 +14,7 @@ from ffmpeg_gesso.filtergraph import parse
 from ffmpeg_gesso.splitting import NODE
 from gesso.errors import GessoError
 
-__all__ = ["Refused", "Stream", "select"]
+__all__ = ["Refused", "Stream", "rehearse", "select"]
 
 LIMIT = 120.0
 # What must not happen twice, or would hide the answer.
@@ -67,14 +67,32 @@ class Stream:
 Selection = tuple[dict[int, list[Stream]], dict[Source, str], set[Source]]
 
 
-def select(binary: str, words: Sequence[Word]) -> Selection:
+def select(binary: str, words: Sequence[Word], stdin: int = subprocess.DEVNULL) -> Selection:
     """The streams of each output, in order; the kinds of all streams of the inputs that are
     read; and which of those go into complex filtergraphs.
 
-    The command runs with ``null`` in place of gesso, into a folder of its own, for no time.
+    The command runs with ``null`` in place of gesso.
+
+    Args:
+        binary: ffmpeg.
+        words: the command.
+        stdin: what an input that is standard input is read from.
 
     Raises:
         Refused: ffmpeg would not run it with gesso, either.
+    """
+    code, said = rehearse(binary, words, stdin)
+    found = _read(said)
+    if not found[0]:
+        raise Refused(code or 1, said)
+    return found
+
+
+def rehearse(binary: str, words: Sequence[Word], stdin: int) -> tuple[int, str]:
+    """Run a command into a folder of its own, for no time; its exit code and what it said.
+
+    Raises:
+        Refused: it does not end.
     """
     with tempfile.TemporaryDirectory(prefix="gesso-") as folder:
         command = [binary, "-hide_banner", "-nostdin", "-y", "-nostats", "-loglevel", "info"]
@@ -82,18 +100,14 @@ def select(binary: str, words: Sequence[Word]) -> Selection:
         try:
             done = subprocess.run(
                 command,
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 timeout=LIMIT,
             )
         except subprocess.TimeoutExpired as error:
             raise Refused(1, f"ffmpeg did not open its inputs within {LIMIT:g} s\n") from error
-    said = done.stderr.decode("utf-8", "replace")
-    found = _read(said)
-    if not found[0]:
-        raise Refused(done.returncode or 1, said)
-    return found
+    return done.returncode, done.stderr.decode("utf-8", "replace")
 
 
 def _rehearsed(words: Sequence[Word], folder: Path) -> list[str]:

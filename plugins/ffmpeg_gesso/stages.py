@@ -20,7 +20,7 @@ from gesso.errors import GessoError, InputError
 if TYPE_CHECKING:
     from ffmpeg_gesso.treatment import Treatment
 
-__all__ = ["Channel", "Closed", "FrameError", "Stages", "Timed", "write_all"]
+__all__ = ["Channel", "Closed", "FrameError", "Stages", "Timed", "said", "write_all"]
 
 NANO = 10**9
 Item = TypeVar("Item")
@@ -183,7 +183,7 @@ class Stages:
             return self._treatment.apply([frame.picture for frame in batch])
         except Exception as error:
             if len(batch) == 1:
-                raise FrameError(f"frame {batch[0].number}: {_said(error)}") from error
+                raise FrameError(f"frame {batch[0].number}: {said(error)}") from error
         # One by one, to tell which it was.
         return [self._treat([frame])[0] for frame in batch]
 
@@ -228,6 +228,7 @@ def write_all(sink: int, *parts: bytes | memoryview) -> None:
             views[0] = views[0][written:]
 
 
-def _said(error: Exception) -> str:
+def said(error: Exception) -> str:
+    """One line of an error."""
     text = " ".join(str(error).split())
     return text if isinstance(error, GessoError) else f"{type(error).__name__}: {text}"
