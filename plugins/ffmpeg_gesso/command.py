@@ -9,12 +9,14 @@ import typer
 from typer.core import TyperCommand
 
 from ffmpeg_gesso.wishes import OPTIONS
+from gesso.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["add", "run"]
 
+ROUTE = "--route"
 HELP = "\n\n".join(
     (
         "Run ffmpeg with gesso=... nodes in its filtergraphs.",
@@ -23,6 +25,9 @@ HELP = "\n\n".join(
         '-vf "scale=1280:-2,gesso=enhance=fast:codec=x264:crf=28" -c:a copy out.mp4',
         "Its options, as key=value with ':' between them:",
         *(f"{name}: {about}" for name, about in OPTIONS.items()),
+        "--route frei0r before all else takes the frames out of one ffmpeg and back, where the "
+        "default, exact, runs several: inputs may be a pipe (-i -), but frames have 8 bits and "
+        "go through RGBA. It needs a C compiler once, or a plug-in that GESSO_FREI0R names.",
     )
 )
 
@@ -55,17 +60,30 @@ def ffmpeg(context: typer.Context) -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run ffmpeg's command line, given without the program's name; its exit code.
 
+    Before it may stand ``--route`` and its name.
+
     Raises:
-        InputError: a node, graph or input that gesso cannot serve.
+        InputError: a node, graph or input that gesso cannot serve, or no such route.
         FrameError: a frame that the model failed on.
     """
-    from ffmpeg_gesso.binary import binary
-    from ffmpeg_gesso.planning import plan
-    from ffmpeg_gesso.running import Run
+    from ffmpeg_gesso.routes import run_by
     from ffmpeg_gesso.selection import Refused
 
     try:
-        return Run(plan(arguments, binary()))()
+        return run_by(*_route(arguments))
     except Refused as refused:
         sys.stderr.write(refused.said)
         return refused.code
+
+
+def _route(arguments: Sequence[str]) -> tuple[str, list[str]]:
+    """The route, and what is ffmpeg's."""
+    first, *rest = arguments or [""]
+    option, given, name = first.partition("=")
+    if option != ROUTE:
+        return "exact", list(arguments)
+    if not given:
+        if not rest:
+            raise InputError(f"{ROUTE} lacks its value; write exact or frei0r")
+        name, *rest = rest
+    return name, rest

@@ -69,7 +69,9 @@ def unregister() -> None:
             delattr(FilterableStream, NODE)
 
 
-def run(stream: Any, *, quiet: bool = False, overwrite_output: bool = False) -> str:
+def run(
+    stream: Any, *, quiet: bool = False, overwrite_output: bool = False, route: str = "exact"
+) -> str:
     """Run an output stream of ffmpeg-python; gesso nodes in it or not.
 
     stderr is read while ffmpeg runs, so that it never waits for a reader.
@@ -78,6 +80,7 @@ def run(stream: Any, *, quiet: bool = False, overwrite_output: bool = False) -> 
         stream: as ``stream.output("out.mp4")`` gives it.
         quiet: print nothing.
         overwrite_output: replace files that exist.
+        route: ``exact`` or ``frei0r``; see ``gesso ffmpeg --help``.
 
     Returns:
         The end of what ffmpeg printed on stderr.
@@ -91,9 +94,7 @@ def run(stream: Any, *, quiet: bool = False, overwrite_output: bool = False) -> 
 
     import ffmpeg
 
-    from ffmpeg_gesso.binary import binary
-    from ffmpeg_gesso.planning import plan
-    from ffmpeg_gesso.running import Run
+    from ffmpeg_gesso.routes import run_by
     from ffmpeg_gesso.selection import Refused
 
     # Nobody is there to answer a question.
@@ -104,7 +105,7 @@ def run(stream: Any, *, quiet: bool = False, overwrite_output: bool = False) -> 
     reader.start()
     code = 0
     try:
-        code = Run(plan(_front(arguments), binary()), sink, subprocess.DEVNULL)()
+        code = run_by(route, _front(arguments), sink, subprocess.DEVNULL)
     except Refused as refused:
         os.write(sink, refused.said.encode()[-TAIL // 2 :])
         code = refused.code

@@ -59,6 +59,7 @@ class Run:
         self._source_code = 0
         self._stopping = False
         self._over = threading.Event()
+        self._environment: dict[str, str] | None = None  # ours
         self._there = {url for url in plan.outputs if os.path.lexists(_path(url))}
 
     @property
@@ -134,6 +135,7 @@ class Run:
                     stdout=out,
                     stderr=self._stderr,
                     pass_fds=inherited,
+                    env=self._environment,
                     # Ctrl-C is for the last one, which ends the others.
                     start_new_session=not final,
                 )

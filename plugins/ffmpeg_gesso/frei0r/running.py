@@ -1,0 +1,112 @@
+"""Runs a command by the in-graph route: one ffmpeg, and the server of its nodes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from ffmpeg_gesso.arguments import flatten, parse
+from ffmpeg_gesso.binary import binary
+from ffmpeg_gesso.feeds import Command, Plan
+from ffmpeg_gesso.frei0r.building import built, environment, try_out
+from ffmpeg_gesso.frei0r.held import Held
+from ffmpeg_gesso.frei0r.planning import Course, course, reads_stdin
+from ffmpeg_gesso.frei0r.serving import Server
+from ffmpeg_gesso.nodes import is_idle
+from ffmpeg_gesso.running import GRACE, Run
+from gesso.programs import ffmpeg
+
+__all__ = ["GraphRun", "run"]
+
+SOCKET = "socket"
+
+
+class GraphRun(Run):
+    """One run of a course.
+
+    Args:
+        program: ffmpeg.
+        course: what is to be run.
+        folder: private; holds the plug-in, and will hold the socket.
+        stderr: where ffmpeg prints; None is ours.
+        stdin: of ffmpeg; None is ours.
+
+    Raises:
+        InputError: no socket can be made there.
+    """
+
+    def __init__(
+        self,
+        program: str,
+        course: Course,
+        folder: Path,
+        stderr: int | None = None,
+        stdin: int | None = None,
+    ) -> None:
+        command = [program, *flatten(course.words)]
+        plan = Plan(program, Command((), lambda pipes, notes: command), course.outputs)
+        super().__init__(plan, stderr, stdin)
+        path = folder / SOCKET
+        self._environment = environment(folder) | {"GESSO_SOCKET": str(path)}
+        self._server = Server(path, course.wishes, self._fail)
+
+    def __call__(self) -> int:
+        """As Run's."""
+        self._server.start()
+        try:
+            return super().__call__()
+        finally:
+            self._server.stop()
+            self._server.join(GRACE)
+
+    def _stop(self, keep: subprocess.Popen[bytes] | None = None) -> None:
+        # A stopped ffmpeg finishes its files with the frames that it has; it is the only process.
+        if keep is None:
+            super()._stop()
+
+
+def run(arguments: Sequence[str], stderr: int | None = None, stdin: int | None = None) -> int:
+    """Run ffmpeg's command line, given without the program's name, as one process.
+
+    Args:
+        arguments: of ffmpeg; an input may be standard input.
+        stderr: where ffmpeg prints; None is ours.
+        stdin: None is ours.
+
+    Returns:
+        ffmpeg's exit code.
+
+    Raises:
+        InputError: a node, graph or input that this route cannot serve, frames of more than
+            8 bits or HDR, no compiler, or no ffmpeg that loads frei0r plug-ins.
+        FrameError: a frame that the model failed on.
+        Refused: ffmpeg does not take the command.
+    """
+    if is_idle(parse(arguments)):
+        whole = [binary(), *arguments]
+        return Run(Plan(whole[0], Command((), lambda pipes, notes: whole), ()), stderr, stdin)()
+    program = ffmpeg("frei0r")
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gesso-")))
+        built(folder)
+        try_out(program, folder)
+        held = None
+        if reads_stdin(arguments):
+            held = Held(_source(stdin, stack))
+        found = course(arguments, program, held)
+        if held is not None:
+            stdin = stack.enter_context(held.reader(last=True))
+        return GraphRun(program, found, folder, stderr, stdin)()
+
+
+def _source(stdin: int | None, stack: ExitStack) -> int:
+    """A file descriptor for what ``stdin`` names."""
+    if stdin != subprocess.DEVNULL:
+        return stdin or 0
+    source = os.open(os.devnull, os.O_RDONLY)
+    stack.callback(os.close, source)
+    return source
