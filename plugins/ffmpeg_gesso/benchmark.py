@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -29,7 +29,10 @@ GROUP = "bench"
 QUIET_INPUT = ["-v", "error", "-y"]
 QUIET = [*QUIET_INPUT, "-nostdin"]
 WAYS = {"null": "null", "pipe": "pipe", "identity": "gesso=identity"}
-PROCESSES = ("ffmpeg before", "gesso", "ffmpeg after")
+PROCESSES = {
+    "exact": ("ffmpeg before", "gesso", "ffmpeg after"),
+    "frei0r": ("gesso", "ffmpeg"),
+}
 
 
 def add(app: typer.Typer) -> None:
@@ -58,6 +61,9 @@ def bench(
     encode: Annotated[
         str, typer.Option(help="Options of the output; nothing is coded if not given.")
     ] = "-f null",
+    route: Annotated[
+        str, typer.Option(help="exact or frei0r; see `gesso ffmpeg --help`.")
+    ] = "exact",
     json: Annotated[bool, typer.Option("--json", help="Print a JSON document on stdout.")] = False,
 ) -> None:
     """Frames per second of gesso=identity beside ffmpeg's own filter null, and the ratio.
@@ -65,7 +71,7 @@ def bench(
     The pipe is what two ffmpegs reach with raw frames between them and nothing else: about
     what can be reached at all on this way. Memory is the peak of each process.
     """
-    found = compare(width, height, frames, repeats, shlex.split(encode), clip)
+    found = compare(width, height, frames, repeats, shlex.split(encode), clip, route)
     if json:
         print(json_format.dumps(found, indent=1))
         return
@@ -84,6 +90,7 @@ def compare(
     repeats: int,
     encode: list[str],
     clip: Path | None = None,
+    route: str = "exact",
 ) -> dict[str, Any]:
     """Frames per second of each way, and their ratios to the first.
 
@@ -93,13 +100,13 @@ def compare(
         repeats: of which the shortest counts.
         encode: options of the output.
         clip: is taken instead of a made one.
+        route: of the frames through gesso.
 
     Raises:
         GessoError: ffmpeg failed.
     """
     from ffmpeg_gesso.binary import binary
-    from ffmpeg_gesso.planning import plan
-    from ffmpeg_gesso.running import Run
+    from ffmpeg_gesso.routes import prepared
 
     program = binary()
     peaks: dict[str, float] = {}
@@ -119,8 +126,8 @@ def compare(
             return [*QUIET, "-i", taken, "-vf", filters, *encode, out]
 
         def identity() -> int:
-            run = Run(plan(command("gesso=identity"), program))
-            with _watched(run, peaks):
+            ours = prepared(route, command("gesso=identity"))
+            with ours as run, _watched(run, peaks, PROCESSES[route]):
                 return run()
 
         ways: dict[str, Callable[[], int]] = {
@@ -168,17 +175,16 @@ def _extent(clip: str) -> tuple[int, int, int]:
 
 
 @contextmanager
-def _watched(run: Run, peaks: dict[str, float]) -> Iterator[None]:
-    """Keep the peak memory in MB of gesso and of the ffmpegs before and after it; on Linux."""
+def _watched(run: Run, peaks: dict[str, float], names: Sequence[str]) -> Iterator[None]:
+    """Keep the peak memory in MB of gesso, before the last of ``names``, and of the ffmpegs."""
     over = threading.Event()
 
     def watch() -> None:
         while not over.wait(0.02):
             numbers = run.processes
-            if len(numbers) == 2:
-                for name, number in zip(
-                    PROCESSES, (numbers[0], os.getpid(), numbers[1]), strict=True
-                ):
+            if len(numbers) == len(names) - 1:
+                numbers.insert(len(numbers) - 1, os.getpid())
+                for name, number in zip(names, numbers, strict=True):
                     if peak := _peak(number):
                         peaks[name] = max(peaks.get(name, 0), peak)
 

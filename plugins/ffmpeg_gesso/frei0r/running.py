@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from ffmpeg_gesso.arguments import flatten, parse
@@ -20,7 +20,7 @@ from ffmpeg_gesso.nodes import is_idle
 from ffmpeg_gesso.running import GRACE, Run
 from gesso.programs import ffmpeg
 
-__all__ = ["GraphRun", "run"]
+__all__ = ["GraphRun", "prepared"]
 
 SOCKET = "socket"
 
@@ -69,26 +69,26 @@ class GraphRun(Run):
             super()._stop()
 
 
-def run(arguments: Sequence[str], stderr: int | None = None, stdin: int | None = None) -> int:
-    """Run ffmpeg's command line, given without the program's name, as one process.
+@contextmanager
+def prepared(
+    arguments: Sequence[str], stderr: int | None = None, stdin: int | None = None
+) -> Iterator[Run]:
+    """A run of ffmpeg's command line, given without the program's name, as one process.
 
     Args:
         arguments: of ffmpeg; an input may be standard input.
         stderr: where ffmpeg prints; None is ours.
         stdin: None is ours.
 
-    Returns:
-        ffmpeg's exit code.
-
     Raises:
         InputError: a node, graph or input that this route cannot serve, frames of more than
             8 bits or HDR, no compiler, or no ffmpeg that loads frei0r plug-ins.
-        FrameError: a frame that the model failed on.
         Refused: ffmpeg does not take the command.
     """
     if is_idle(parse(arguments)):
         whole = [binary(), *arguments]
-        return Run(Plan(whole[0], Command((), lambda pipes, notes: whole), ()), stderr, stdin)()
+        yield Run(Plan(whole[0], Command((), lambda pipes, notes: whole), ()), stderr, stdin)
+        return
     program = ffmpeg("frei0r")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gesso-")))
@@ -100,7 +100,7 @@ def run(arguments: Sequence[str], stderr: int | None = None, stdin: int | None =
         found = course(arguments, program, held)
         if held is not None:
             stdin = stack.enter_context(held.reader(last=True))
-        return GraphRun(program, found, folder, stderr, stdin)()
+        yield GraphRun(program, found, folder, stderr, stdin)
 
 
 def _source(stdin: int | None, stack: ExitStack) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from ffmpeg_gesso.frei0r.building import COMPILERS
 from gesso.errors import InputError
 from gesso.programs import ffmpeg
 from gesso_cli.app import build
@@ -37,6 +39,27 @@ def test_every_way_has_a_rate_and_a_ratio() -> None:
     if sys.platform == "linux":
         assert set(found["memory_mb"]) <= {"ffmpeg before", "gesso", "ffmpeg after"}
         assert all(1 < peak < 1e5 for peak in found["memory_mb"].values())
+
+
+def test_the_route_through_one_ffmpeg() -> None:
+    if not any(map(shutil.which, COMPILERS)):
+        pytest.skip("needs a C compiler")
+    try:
+        ffmpeg("frei0r")
+    except InputError as error:
+        pytest.skip(str(error))
+    result = CliRunner().invoke(build(), [*SMALL, "--frames", "50", "--route", "frei0r", "--json"])
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert found["identity"] > 0
+    if sys.platform == "linux":
+        assert set(found["memory_mb"]) == {"gesso", "ffmpeg"}
+
+
+def test_a_route_that_there_is_not() -> None:
+    result = CliRunner().invoke(build(), [*SMALL, "--route", "short"])
+    assert result.exit_code == 1
+    assert "there is no route 'short'" in result.output
 
 
 def test_a_clip_of_the_users_is_measured(binary: str, tmp_path: Path) -> None:
