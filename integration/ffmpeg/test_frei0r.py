@@ -165,3 +165,46 @@ def test_ffmpeg_s_own_errors(
     said = capfd.readouterr().err.splitlines()[-1]
     assert run([*ROUTE, *QUIET, *words, "-vf", "gesso=identity", "out.mp4"]) == plain
     assert capfd.readouterr().err.splitlines()[-1] == said
+
+
+def test_a_size_that_changes_is_scaled_as_without_gesso(
+    binary: str, tmp_path: Path, packets: Packets, facts: Packets
+) -> None:
+    parts = []
+    for name, size in (("a", "96x64"), ("b", "64x48")):
+        part = str(tmp_path / f"{name}.ts")
+        source = ["-f", "lavfi", "-i", f"testsrc2=s={size}:d=0.4"]
+        subprocess.run([binary, *QUIET, *source, "-c:v", "libx264", part], check=True)
+        parts.append(part)
+    both, ours, plain = (tmp_path / name for name in ("both.ts", "ours.mkv", "plain.mkv"))
+    both.write_bytes(b"".join(Path(part).read_bytes() for part in parts))
+    words = [*QUIET, "-i", str(both), "-c:v", "ffv1"]
+    assert run([*ROUTE, *words, "-vf", "gesso=identity", str(ours)]) == 0
+    subprocess.run([binary, *words, "-vf", "null", str(plain)], check=True)
+    assert parted(packets(ours)) == parted(packets(plain))
+    assert len(parted(packets(ours))[0]) == 20
+    assert facts(ours) == facts(plain)
+
+
+def test_an_older_ffmpeg(
+    soft: Path,
+    tmp_path: Path,
+    binary: str,
+    packets: Packets,
+    facts: Packets,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Named by GESSO_OLDER_FFMPEG, a folder with an ffmpeg in it."""
+    folder = os.environ.get("GESSO_OLDER_FFMPEG")
+    if not folder:
+        pytest.skip("set GESSO_OLDER_FFMPEG to a folder that holds one")
+    monkeypatch.setenv("PATH", folder, prepend=os.pathsep)
+    words = [*QUIET, "-i", str(soft / "soft.mkv"), "-c:v", "ffv1", "-c:a", "copy"]
+    ours, plain = tmp_path / "ours.mkv", tmp_path / "plain.mkv"
+    even = "crop=160:121:0:0,"
+    assert run([*ROUTE, *words, "-vf", f"{even}gesso=identity", str(ours)]) == 0
+    older = str(Path(folder) / "ffmpeg")
+    subprocess.run([older, *words, "-vf", f"{even}null", str(plain)], check=True)
+    assert parted(packets(ours)) == parted(packets(plain))
+    assert facts(ours) == facts(plain)
+    assert psnr(binary, ours, plain) >= 60

@@ -98,7 +98,7 @@ class _Planner:
             if group.url in ONCE:
                 raise InputError(
                     f"gesso opens every input twice, which {group.url} cannot be; "
-                    "save it to a file first"
+                    "save it to a file first, or take --route frei0r"
                 )
         simple = [group for group in self.outputs if self._simple(group)]
         chosen, self.used, self.fed = select(self.binary, self.words)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from gesso.errors import InputError
 
-__all__ = ["GREETING", "NAME", "SOURCE", "VARIABLE", "built", "environment", "try_out"]
+__all__ = ["MEND", "NAME", "SOURCE", "VARIABLE", "built", "environment"]
 
 NAME = "gesso"
 SOURCE = Path(__file__).with_name("gesso.c")
@@ -23,8 +23,6 @@ VARIABLE = "GESSO_FREI0R"  # names a plug-in that is built already
 COMPILERS = ("cc", "gcc", "clang")
 LIMIT = 120.0  # seconds to compile
 SUFFIX = ".dylib" if sys.platform == "darwin" else ".so"
-# What the plug-in says where nobody serves it; must be in SOURCE.
-GREETING = "this filter runs under"
 MEND = "take the exact route, which needs no plug-in: leave --route frei0r out"
 
 
@@ -57,36 +55,10 @@ def built(folder: Path) -> None:
     place.symlink_to(file)
 
 
-def environment(folder: Path) -> dict[str, str]:
-    """The variables with which ffmpeg finds the plug-in before those of the user."""
-    others = os.environ.get("FREI0R_PATH")
-    return {**os.environ, "FREI0R_PATH": f"{folder}{os.pathsep}{others}" if others else str(folder)}
-
-
-def try_out(binary: str, folder: Path) -> None:
-    """Let an ffmpeg load the plug-in, which one that is linked statically may not survive.
-
-    Raises:
-        InputError: it cannot.
-    """
-    silent = {key: each for key, each in environment(folder).items() if key != "GESSO_SOCKET"}
-    source = ["-f", "lavfi", "-i", "color=s=16x16:d=0.04"]
-    command = [binary, "-v", "error", "-nostdin", *source, "-vf", f"frei0r=filter_name={NAME}"]
-    try:
-        done = subprocess.run(
-            [*command, "-f", "null", "-"],
-            env=silent,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            timeout=LIMIT,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise InputError(f"{binary} cannot be run: {error}") from error
-    said = done.stderr.decode("utf-8", "replace")
-    if GREETING not in said:
-        why = said.strip().splitlines()[:1] or [f"it ended with {done.returncode}"]
-        raise InputError(f"{binary} cannot load frei0r plug-ins ({why[0]}); {MEND}")
+def environment(folder: Path, socket: Path) -> dict[str, str]:
+    """The variables with which ffmpeg finds the plug-in, before those of the user, and us."""
+    places = [str(folder), *filter(None, [os.environ.get("FREI0R_PATH")])]
+    return {**os.environ, "FREI0R_PATH": os.pathsep.join(places), "GESSO_SOCKET": str(socket)}
 
 
 def _cache() -> Path | None:

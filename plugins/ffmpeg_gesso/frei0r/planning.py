@@ -32,11 +32,13 @@ class Course:
         words: the command for ffmpeg.
         wishes: what is done at each node, by its number.
         outputs: the URLs that it writes.
+        widths: of the frames at each node.
     """
 
     words: tuple[Word, ...]
     wishes: tuple[Wish, ...]
     outputs: tuple[str, ...]
+    widths: tuple[int, ...] = ()
 
 
 def course(arguments: Sequence[str], binary: str, held: Held | None = None) -> Course:
@@ -71,7 +73,8 @@ def course(arguments: Sequence[str], binary: str, held: Held | None = None) -> C
         shown = probe(binary, _filled(words, texts), len(wishes), stdin)
     for each in shown.values():
         each.check()
-    return Course(tuple(_filled(words, _treated(shown))), tuple(wishes), urls)
+    widths = tuple(each.width for each in shown.values())
+    return Course(tuple(_filled(words, _treated(shown))), tuple(wishes), urls, widths)
 
 
 def reads_stdin(arguments: Sequence[str]) -> bool:

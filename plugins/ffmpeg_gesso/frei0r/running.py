@@ -12,10 +12,11 @@ from pathlib import Path
 from ffmpeg_gesso.arguments import flatten, parse
 from ffmpeg_gesso.binary import binary
 from ffmpeg_gesso.feeds import Command, Plan
-from ffmpeg_gesso.frei0r.building import built, environment, try_out
+from ffmpeg_gesso.frei0r.building import built, environment
 from ffmpeg_gesso.frei0r.held import Held
 from ffmpeg_gesso.frei0r.planning import Course, course, reads_stdin
-from ffmpeg_gesso.frei0r.serving import Server
+from ffmpeg_gesso.frei0r.serving import Server, check_width
+from ffmpeg_gesso.frei0r.trial import try_out
 from ffmpeg_gesso.nodes import is_idle
 from ffmpeg_gesso.running import GRACE, Run
 from gesso.programs import ffmpeg
@@ -32,6 +33,7 @@ class GraphRun(Run):
         program: ffmpeg.
         course: what is to be run.
         folder: private; holds the plug-in, and will hold the socket.
+        step: what widths must be a multiple of.
         stderr: where ffmpeg prints; None is ours.
         stdin: of ffmpeg; None is ours.
 
@@ -44,6 +46,7 @@ class GraphRun(Run):
         program: str,
         course: Course,
         folder: Path,
+        step: int = 1,
         stderr: int | None = None,
         stdin: int | None = None,
     ) -> None:
@@ -51,8 +54,8 @@ class GraphRun(Run):
         plan = Plan(program, Command((), lambda pipes, notes: command), course.outputs)
         super().__init__(plan, stderr, stdin)
         path = folder / SOCKET
-        self._environment = environment(folder) | {"GESSO_SOCKET": str(path)}
-        self._server = Server(path, course.wishes, self._fail)
+        self._environment = environment(folder, path)
+        self._server = Server(path, course.wishes, self._fail, step)
 
     def __call__(self) -> int:
         """As Run's."""
@@ -93,14 +96,16 @@ def prepared(
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gesso-")))
         built(folder)
-        try_out(program, folder)
+        step = try_out(program, folder)
         held = None
         if reads_stdin(arguments):
             held = Held(_source(stdin, stack))
         found = course(arguments, program, held)
+        for width in found.widths:
+            check_width(width, step)
         if held is not None:
             stdin = stack.enter_context(held.reader(last=True))
-        yield GraphRun(program, found, folder, stderr, stdin)
+        yield GraphRun(program, found, folder, step, stderr, stdin)
 
 
 def _source(stdin: int | None, stack: ExitStack) -> int:

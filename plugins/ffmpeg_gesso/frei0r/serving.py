@@ -17,7 +17,7 @@ from ffmpeg_gesso.treatment import Identity, Model, Treatment
 from ffmpeg_gesso.wishes import Wish
 from gesso.errors import GessoError, InputError
 
-__all__ = ["HELLO", "MAGIC", "Server"]
+__all__ = ["CHANNELS", "HELLO", "MAGIC", "Server", "check_width"]
 
 # Must match struct hello in gesso.c: node, width, height.
 HELLO = struct.Struct("=4sIII")
@@ -34,19 +34,25 @@ class Server:
         path: of the socket; nothing is there yet.
         wishes: what is done at each node, by its number.
         failed: called with the error of a frame; when it returns, ffmpeg no longer waits.
+        step: what widths must be a multiple of, for this ffmpeg.
 
     Raises:
         InputError: no socket can be made there.
     """
 
     def __init__(
-        self, path: Path, wishes: Sequence[Wish], failed: Callable[[Exception], None]
+        self,
+        path: Path,
+        wishes: Sequence[Wish],
+        failed: Callable[[Exception], None],
+        step: int = 1,
     ) -> None:
-        self._path, self._wishes, self._failed = path, wishes, failed
+        self._path, self._wishes, self._failed, self._step = path, wishes, failed, step
         self._over = False
         self._lock = threading.Lock()
         self._lines: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
+        self._listening = threading.Thread(target=self._listen, name="listening", daemon=True)
         # Of each node: a filter begins anew where the size of the pictures changes.
         self._count: Counter[int] = Counter()
         self._door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -61,7 +67,7 @@ class Server:
 
     def start(self) -> None:
         """Begin."""
-        self._begin(self._listen)
+        self._listening.start()
 
     def stop(self) -> None:
         """Let go of every connection; a thread with a model at work ends after its frame."""
@@ -77,23 +83,22 @@ class Server:
 
     def join(self, limit: float) -> None:
         """Wait for the threads, each at most ``limit`` seconds."""
+        # First, as it may still begin others.
+        self._listening.join(limit)
         with self._lock:
             threads = list(self._threads)
         for thread in threads:
             thread.join(limit)
 
-    def _begin(self, target: Callable[..., None], *arguments: Any) -> None:
-        thread = threading.Thread(target=target, args=arguments, daemon=True)
-        with self._lock:
-            self._threads = [each for each in self._threads if each.is_alive()] + [thread]
-            # Inside, so that nobody joins a thread that has not begun.
-            thread.start()
-
     def _listen(self) -> None:
         with self._door:
             while not self._over:
                 line, _ = self._door.accept()
-                self._begin(self._answer, line)
+                thread = threading.Thread(target=self._answer, args=(line,), daemon=True)
+                with self._lock:
+                    self._threads = [each for each in self._threads if each.is_alive()] + [thread]
+                    # Inside, so that nobody joins a thread that has not begun.
+                    thread.start()
 
     def _answer(self, line: socket.socket) -> None:
         with line:
@@ -118,6 +123,7 @@ class Server:
         magic, node, width, height = HELLO.unpack(hello)
         if magic != MAGIC or node >= len(self._wishes) or not 0 < max(width, height) <= LARGEST:
             raise InputError("the frei0r plug-in is not of this gesso; build it anew")
+        check_width(width, self._step)
         line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
         treatment = _treatment(self._wishes[node], width, height)
         picture = bytearray(width * height * CHANNELS)
@@ -125,6 +131,16 @@ class Server:
             number = self._count[node]
             self._count[node] += 1
             line.sendall(memoryview(_treated(treatment, picture, number)).cast("B"))
+
+
+def check_width(width: int, step: int) -> None:
+    """InputError for a width that is no multiple of ``step``."""
+    if width % step:
+        raise InputError(
+            f"this ffmpeg gives frei0r filters rows of {width} pixels askew; put scale= or pad= "
+            f"to a multiple of {step} before gesso, take a newer ffmpeg, or leave "
+            "--route frei0r out"
+        )
 
 
 def _treatment(wish: Wish, width: int, height: int) -> Treatment:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ffmpeg_gesso.frei0r import building
-from ffmpeg_gesso.frei0r.building import GREETING, SOURCE, SUFFIX, VARIABLE, built, environment
+from ffmpeg_gesso.frei0r.building import SUFFIX, VARIABLE, built, environment
 from gesso.errors import InputError
 
 needs_compiler = pytest.mark.skipif(
@@ -106,18 +106,8 @@ def test_a_compiler_that_fails_leaves_nothing(
 def test_plug_ins_of_the_user_s_are_still_found(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert environment(folder)["FREI0R_PATH"] == str(folder)
+    socket = folder / "socket"
+    found = environment(folder, socket)
+    assert (found["FREI0R_PATH"], found["GESSO_SOCKET"]) == (str(folder), str(socket))
     monkeypatch.setenv("FREI0R_PATH", "/mine")
-    assert environment(folder)["FREI0R_PATH"] == f"{folder}{os.pathsep}/mine"
-
-
-def test_an_ffmpeg_that_cannot_load_plug_ins(folder: Path) -> None:
-    assert GREETING in SOURCE.read_text()
-    program = folder / "ffmpeg"
-    program.write_text("#!/bin/sh\necho 'Could not find module' >&2\nexit 1\n")
-    program.chmod(0o700)
-    with pytest.raises(InputError, match=r"cannot load frei0r plug-ins \(Could not find module\)"):
-        building.try_out(str(program), folder)
-    program.write_text("#!/bin/sh\nkill -SEGV $$\n")
-    with pytest.raises(InputError, match=r"\(it ended with -11\); take the exact route"):
-        building.try_out(str(program), folder)
+    assert environment(folder, socket)["FREI0R_PATH"] == f"{folder}{os.pathsep}/mine"

@@ -151,6 +151,21 @@ def test_stopping_frees_whoever_waits(rig: Rig) -> None:
     assert rig.errors == []
 
 
+def test_a_width_that_this_ffmpeg_would_spoil(folder: Path) -> None:
+    errors: list[Exception] = []
+    server = Server(folder / "socket", [IDENTITY], errors.append, step=16)
+    server.start()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
+        line.settimeout(LIMIT)
+        line.connect(str(folder / "socket"))
+        line.sendall(HELLO.pack(MAGIC, 0, 168, HEIGHT))
+        assert line.recv(1) == b""
+    server.stop()
+    server.join(LIMIT)
+    [error] = errors
+    assert "rows of 168 pixels askew; put scale= or pad= to a multiple of 16" in str(error)
+
+
 def test_a_path_that_is_too_long(folder: Path) -> None:
     with pytest.raises(InputError, match="set TMPDIR to a shorter path"):
         Server(folder / ("x" * 200), [], lambda error: None)
