@@ -180,6 +180,15 @@ def test_a_reader_that_leaves_is_no_error() -> None:
         assert process.wait() == 1
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Children hear Ctrl-C, which those of a shell's background job would ignore as it does."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_run_leaves_the_destination_alone(
     tiny: Path, photo: Path, tmp_path: Path, number: signal.Signals, code: int
