@@ -38,7 +38,7 @@ def preprocess(
         seed: in [0, 2**64).
         model: name of a preprocessor; None is the default.
         effort: ``fast`` is one evaluation of a model; ``medium`` and ``max`` improve this one
-            picture by gradient descent through the codec, in 4 and in 30 steps. None
+            picture by gradient descent through the codec, in 8 and in 30 steps. None
             is ``fast`` where there is a model, else ``medium``.
         steps: another number of steps of that descent.
         seconds: when that descent must end.

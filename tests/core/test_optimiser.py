@@ -35,7 +35,7 @@ def look(reference: Tensor) -> Any:
     return lambda decoded: (
         one(decoded).sum()
         + two(decoded).sum()
-        + (100 - ssimulacra2(reference, decoded).sum()) / 100
+        + (100 - ssimulacra2(reference, decoded).sum()) / 200
     )
 
 
@@ -128,7 +128,7 @@ def test_a_codec_without_gradient_is_named() -> None:
 @pytest.mark.parametrize(("name", "quality"), [("webp", 40), ("avif", 30)])
 def test_others_are_prepared_through_hevc_s_surrogate(name: str, quality: float) -> None:
     frame = Frame.of(PHOTO)
-    found = preprocess_frame(frame, Target(name, quality), options(steps=4), CPU)
+    found = preprocess_frame(frame, Target(name, quality), options(steps=8), CPU)
     trial = Trial(frame.rgb, get_codec(name), look)
     plain, tried = trial.code(frame.rgb, quality), trial.code(found.rgb, quality)
     price = trial.price(quality)
@@ -137,7 +137,7 @@ def test_others_are_prepared_through_hevc_s_surrogate(name: str, quality: float)
 
 def test_a_few_steps_are_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gesso.preprocessor.DEFAULTS", {"preprocessor": "none of this name"})
-    assert plan(PreprocessOptions()) == (None, 4)
+    assert plan(PreprocessOptions()) == (None, 8)
     assert plan(PreprocessOptions(effort="max")) == (None, 30)
     assert plan(PreprocessOptions(effort="medium", steps=2)) == (None, 2)
     with pytest.raises(ModelError, match="efforts medium and max do without"):
