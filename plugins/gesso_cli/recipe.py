@@ -9,6 +9,7 @@ import typer
 
 __all__ = [
     "About",
+    "Adversarial",
     "Batch",
     "Blocks",
     "Channels",
@@ -16,6 +17,7 @@ __all__ = [
     "Crop",
     "Data",
     "DecoderBlockOutChannels",
+    "Dists",
     "DryRun",
     "Ema",
     "Embedding",
@@ -24,10 +26,13 @@ __all__ = [
     "Heads",
     "LearningRate",
     "Licence",
+    "Lpips",
     "Name",
     "NumDecoderBlocks",
     "NumEncoderBlocks",
     "Out",
+    "PMean",
+    "PStd",
     "Seed",
     "Start",
     "Steps",
@@ -76,6 +81,24 @@ Every = Annotated[
 Seed = Annotated[
     int | None,
     typer.Option(min=0, max=2**63 - 1, help="Of weights, crops and noise.", rich_help_panel=RECIPE),
+]
+Lpips = Annotated[
+    float | None, typer.Option(min=0.0, help="Weight of LPIPS.", rich_help_panel=RECIPE)
+]
+Dists = Annotated[
+    float | None, typer.Option("--dists", min=0.0, help="Weight of DISTS.", rich_help_panel=RECIPE)
+]
+Adversarial = Annotated[
+    float | None,
+    typer.Option(min=0.0, help="The adversary's share of the slope.", rich_help_panel=RECIPE),
+]
+PMean = Annotated[
+    float | None,
+    typer.Option("--p_mean", help="Mean of ln(sigma), lognormal.", rich_help_panel=RECIPE),
+]
+PStd = Annotated[
+    float | None,
+    typer.Option("--p_std", min=0.0, help="Its standard deviation.", rich_help_panel=RECIPE),
 ]
 Channels = Annotated[
     str | None, typer.Option(help="Widths, finest first, as 48,96,192,256.", rich_help_panel=NET)

@@ -159,10 +159,23 @@ def consistency(
             rich_help_panel=r.RECIPE,
         ),
     ] = None,
-    lpips: Annotated[
+    lpips: r.Lpips = None,
+    dists: r.Dists = None,
+    adversarial: r.Adversarial = None,
+    restored: Annotated[
         float | None,
-        typer.Option(min=0.0, help="Weight of LPIPS in the loss.", rich_help_panel=r.RECIPE),
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="Share of a batch that begins from the teacher's estimates.",
+            rich_help_panel=r.RECIPE,
+        ),
     ] = None,
+    teacher: Annotated[
+        str | None, typer.Option(help="Prior that makes those.", rich_help_panel=r.RECIPE)
+    ] = None,
+    p_mean: r.PMean = None,
+    p_std: r.PStd = None,
     dry_run: r.DryRun = False,
     steps: r.Steps = None,
     batch: r.Batch = None,
@@ -186,7 +199,7 @@ def consistency(
 ) -> None:
     """Tune a prior into a consistency model, which needs one evaluation (Song et al. 2023).
 
-    --from names the prior. Otherwise as train prior.
+    --from names the prior, or what this command wrote. Otherwise as train prior.
     """
     _run("consistency", locals())
 
@@ -300,18 +313,9 @@ def autoencoder(
         str | None,
         typer.Option(help="Sizes that are learned, as 16,64,256.", rich_help_panel=r.RECIPE),
     ] = None,
-    lpips: Annotated[
-        float | None,
-        typer.Option(min=0.0, help="Weight of LPIPS beside L1.", rich_help_panel=r.RECIPE),
-    ] = None,
-    dists: Annotated[
-        float | None,
-        typer.Option(min=0.0, help="Weight of DISTS beside L1.", rich_help_panel=r.RECIPE),
-    ] = None,
-    adversarial: Annotated[
-        float | None,
-        typer.Option(min=0.0, help="Weight of the adversary.", rich_help_panel=r.RECIPE),
-    ] = None,
+    lpips: r.Lpips = None,
+    dists: r.Dists = None,
+    adversarial: r.Adversarial = None,
     adversary_from: Annotated[
         float | None,
         typer.Option(

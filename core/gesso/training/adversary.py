@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
+
+from gesso.training.checkpoint import load_checkpoint, save_checkpoint
 
 __all__ = ["Adversary"]
 
@@ -43,6 +47,21 @@ class Adversary:
         finally:
             self.network.requires_grad_(True)
 
+    def pull(self, made: Tensor, slope: Tensor, share: float) -> Tensor:
+        """``slope``, that of the other losses at ``made``, with the adversary's own added.
+
+        Its own is scaled to ``share`` of theirs, as Esser et al. 2021 weigh it (Eq. 7), here
+        at the picture instead of the last layer.
+
+        Args:
+            made: a leaf that asks for its gradient, (B, 3, H, W) on [-1, 1].
+            slope: of its shape.
+            share: how strong the adversary may be beside the others.
+        """
+        (push,) = torch.autograd.grad(self.dislike(made).mean(), made)
+        pulled: Tensor = slope + share * slope.norm() / push.norm().clamp_min(1e-8) * push
+        return pulled
+
     def learn(self, clean: Tensor, made: Tensor) -> float:
         """One step on sources and what was made of them; its hinge loss (2 is ignorance)."""
         verdict = self._patches(torch.cat([clean, made.detach()]))
@@ -54,6 +73,17 @@ class Adversary:
         if torch.isfinite(norm):
             self.optimizer.step()
         return float(loss.detach())
+
+    def save(self, folder: Path, **others: Mapping[str, Tensor]) -> None:
+        """Checkpoint it into ``folder``, with the tensors of others that are trained along."""
+        tensors = {"adversary": self.network.state_dict(), **others}
+        save_checkpoint(folder, tensors, self.optimizer, torch.Generator(), {})
+
+    def restore(self, folder: Path) -> dict[str, dict[str, Tensor]]:
+        """Go on from what :meth:`save` wrote; the tensors of the others."""
+        tensors, _ = load_checkpoint(folder, self.optimizer, torch.Generator())
+        self.network.load_state_dict(tensors.pop("adversary"))
+        return tensors
 
     def _judge(self, pictures: Tensor) -> Tensor:
         return self._patches(pictures).mean((1, 2, 3))

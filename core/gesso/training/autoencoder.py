@@ -23,7 +23,6 @@ from gesso.evaluation.perceptual import dists, lpips_alex
 from gesso.runtime import Runtime
 from gesso.surrogates.rounding import straight_through
 from gesso.training.adversary import Adversary
-from gesso.training.checkpoint import load_checkpoint, save_checkpoint
 from gesso.training.data import CropSampler, picture_files, validation_crops
 from gesso.training.loop import Batch, Log, Trainer, TrainingConfig, train
 from gesso.training.palettes import LearnedPalettes
@@ -93,7 +92,6 @@ class AutoencoderTrainer(Trainer):
         self.palettes = LearnedPalettes(config.palettes, int(shape.latent_channels), magnitude)
         self.palettes.to(runtime.device)
         self.adversary = Adversary(config.adversary_lr, runtime.device)
-        self.adversary_noise = torch.Generator().manual_seed(config.seed + 1)
         self.seen: tuple[Tensor, Tensor] | None = None
 
     @classmethod
@@ -142,11 +140,7 @@ class AutoencoderTrainer(Trainer):
         return total, each, each.new_full(each.shape, size)
 
     def _judged(self, clean: Tensor, made: Tensor) -> tuple[Tensor, Tensor]:
-        """(L1 + LPIPS + DISTS per picture, slope of their mean and of the adversary's verdict).
-
-        The adversary's slope is scaled to its share of the others', as Esser et al. 2021
-        weigh it (Eq. 7), here at the picture instead of the last layer.
-        """
+        """(L1 + LPIPS + DISTS per picture, slope of their mean and of the adversary's verdict)."""
         config = self.config
         made.requires_grad_()
         pair = (clean + 1) / 2, (made + 1) / 2
@@ -159,8 +153,7 @@ class AutoencoderTrainer(Trainer):
                 each = each + config.dists * few.mean()
         (slope,) = torch.autograd.grad(each.mean(), made)
         if self.heard:
-            (push,) = torch.autograd.grad(self.adversary.dislike(made).mean(), made)
-            slope = slope + config.adversarial * slope.norm() / push.norm().clamp_min(1e-8) * push
+            slope = self.adversary.pull(made, slope, config.adversarial)
             self.seen = clean, made.detach()
         return each.detach(), slope
 
@@ -255,22 +248,13 @@ class AutoencoderTrainer(Trainer):
 
     def save(self, folder: Path) -> None:
         """See :class:`Trainer`; the adversary and the palettes lie beside it."""
-        state = {
-            "adversary": self.adversary.network.state_dict(),
-            "palettes": self.palettes.state_dict(),
-        }
-        beside = folder.with_name("adversary")
-        step = {"step": self.step}
-        save_checkpoint(beside, state, self.adversary.optimizer, self.adversary_noise, step)
+        self.adversary.save(folder.with_name("adversary"), palettes=self.palettes.state_dict())
         super().save(folder)
 
     def restore(self, folder: Path) -> None:
         """See :class:`Trainer`."""
         super().restore(folder)
-        tensors, _ = load_checkpoint(
-            folder.with_name("adversary"), self.adversary.optimizer, self.adversary_noise
-        )
-        self.adversary.network.load_state_dict(tensors["adversary"])
+        tensors = self.adversary.restore(folder.with_name("adversary"))
         self.palettes.load_state_dict(tensors["palettes"])
 
 

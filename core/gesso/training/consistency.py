@@ -2,7 +2,9 @@
 
 Song et al., "Consistency Models" (2023), by the easy schedule of Geng et al.,
 "Consistency Models Made Easy" (2024): consistency training without a teacher, begun
-from the diffusion model, whose own objective is the schedule's first stage.
+from the diffusion model, whose own objective is the schedule's first stage. The distance may
+look through networks, and an adversary may pull beside it, as in Kim et al., "Consistency
+Trajectory Models" (2024).
 """
 
 from __future__ import annotations
@@ -11,20 +13,26 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor
 
-from gesso.denoiser import EDMDenoiser
+from gesso.cards import load
+from gesso.denoiser import Denoiser, EDMDenoiser
 from gesso.evaluation.perceptual import dists, lpips_alex
 from gesso.runtime import Runtime
+from gesso.training.adversary import Adversary
 from gesso.training.loop import Log, train
 from gesso.training.prior import PriorConfig, PriorTrainer, mean_square, tamed
 
 __all__ = ["ConsistencyConfig", "ConsistencyTrainer", "earlier_level", "train_consistency"]
 
-VALIDATION_SIGMAS = (0.1, 0.2)
+# Decodes from the lowest qualities up ask for 0.1 to 0.02.
+VALIDATION_SIGMAS = (0.03, 0.06, 0.1)
+# An estimate's error is about half the noise that it was made from, and about as much noise is
+# added to it again as its error is, or a little less.
+RISE = (1.5, 4.0)
 
 
 @dataclass(frozen=True)
@@ -35,17 +43,31 @@ class ConsistencyConfig(PriorConfig):
         stages: halvings of the distance between the two levels of a pair over the run.
         lpips: weight of LPIPS (AlexNet) beside the pseudo-Huber distance; Song et al. 2023
             found it the better metric of the two they tried. 0 trains without it.
+        dists: weight of DISTS beside it.
+        adversarial: how strong the adversary's pull is, as a share of that of the distances.
+        restored: share of each batch in which the noise is added not to the picture but to
+            what ``teacher`` makes of it at ``RISE`` times that noise. Such an estimate lacks the
+            texture that one of a decode lacks, and no decode is seen for it.
+        teacher: name of a prior that ends at the posterior mean.
     """
 
     verb: ClassVar[str] = "consistency"
-    options: ClassVar[tuple[str, ...]] = (*PriorConfig.options, "stages", "lpips")
+    options: ClassVar[tuple[str, ...]] = (
+        *PriorConfig.options, "p_mean", "p_std", "stages", "lpips", "dists", "adversarial",
+        "restored", "teacher",
+    )  # fmt: skip
 
     lr: float = 3e-4
-    p_mean: float = -1.9
-    p_std: float = 0.7
+    p_mean: float = -2.9
+    p_std: float = 0.6
     sigma_range: tuple[float, float] = (0.008, 0.6)
     stages: int = 6
-    lpips: float = 0.5
+    lpips: float = 1.0
+    dists: float = 1.0
+    adversarial: float = 0.1
+    adversary_lr: float = 3e-4
+    restored: float = 0.5
+    teacher: str = "prior"
 
 
 def earlier_level(sigma: Tensor, stage: float) -> Tensor:
@@ -70,26 +92,86 @@ class ConsistencyTrainer(PriorTrainer):
         """Rises by one over every equal part of the run, from 2, where targets are clean."""
         return 2 + math.floor(self.config.stages * self.step / max(1, self.config.steps))
 
+    def __init__(self, config: ConsistencyConfig, runtime: Runtime) -> None:
+        super().__init__(config, runtime)
+        self.adversary = Adversary(config.adversary_lr, runtime.device)
+        self.seen: tuple[Tensor, Tensor] | None = None
+        self.teacher: Denoiser | None = None
+        if config.restored:
+            self.teacher = cast(Denoiser, load(config.teacher, "prior", runtime))
+
     def loss(self, *batch: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Geng et al. 2024, Eq. 8, with the pseudo-Huber metric of Song and Dhariwal 2024."""
         (clean,) = batch
         sigma = self.sigmas(len(clean)).to(clean.device)
         lower = earlier_level(sigma, self.stage)
         noise = torch.randn(clean.shape, generator=self.noise).to(clean.device)
+        begun, lower = self._begun(clean, sigma, lower)
         model = EDMDenoiser(self.network)
         with torch.autocast(clean.device.type, torch.bfloat16):
             with torch.no_grad():
-                target = model(clean + noise * _column(lower), lower.clamp_min(1e-4))
+                target = model(begun + noise * _column(lower), lower.clamp_min(1e-4))
                 target = torch.where(_column(lower) > 0, target, clean)
-            estimate = model(clean + noise * _column(sigma), sigma)
+            estimate = model(begun + noise * _column(sigma), sigma)
         # The pairs' distance shrinks with every stage; their loss should not.
         weight = 1 / (sigma * (sigma - lower)).sqrt()
-        distance = _pseudo_huber(estimate - target)
-        if self.config.lpips:
-            seen = lpips_alex((target + 1) / 2, (estimate + 1) / 2)
-            distance = distance + self.config.lpips * seen
+        each, slope = self._judged(target, estimate.detach().float(), weight)
+        if self.config.adversarial:
+            self.seen = clean, estimate.detach().float()
+        return (estimate.float() * slope).sum(), each, sigma
+
+    def _begun(self, clean: Tensor, sigma: Tensor, lower: Tensor) -> tuple[Tensor, Tensor]:
+        """(what the noise is added to, the lower levels: 0 where that is an estimate)."""
+        count = round(self.config.restored * len(clean))
+        if self.teacher is None or not count:
+            return clean, lower
+        low, high = RISE
+        rise = low + (high - low) * torch.rand(count, generator=self.noise).to(sigma)
+        white = torch.randn(clean[:count].shape, generator=self.noise).to(clean.device)
+        smooth = self._smooth(clean[:count], rise * sigma[:count], white)
+        # The clean picture is the only target that such a pair has.
+        none = torch.zeros_like(lower[:count])
+        return torch.cat([smooth, clean[count:]]), torch.cat([none, lower[count:]])
+
+    @torch.no_grad()
+    def _smooth(self, clean: Tensor, sigma: Tensor, white: Tensor) -> Tensor:
+        teacher = cast(Denoiser, self.teacher)
+        with torch.autocast(clean.device.type, torch.bfloat16):
+            return teacher(clean + _column(sigma) * white, sigma).float().clamp(-1, 1)
+
+    def _judged(self, target: Tensor, made: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """(distance of each, slope of their tamed mean and of the adversary's verdict)."""
+        config = self.config
+        made.requires_grad_()
+        pair = (target + 1) / 2, (made + 1) / 2
+        distance = _pseudo_huber(made - target)
+        with torch.autocast(made.device.type, torch.bfloat16):
+            for metric, share in ((lpips_alex, config.lpips), (dists, config.dists)):
+                if share:
+                    distance = distance + share * metric(*pair).float().flatten()
         each = weight * distance
-        return tamed(each).mean(), each.detach(), sigma
+        (slope,) = torch.autograd.grad(tamed(each).mean(), made)
+        if config.adversarial:
+            slope = self.adversary.pull(made, slope, config.adversarial)
+        return each.detach(), slope
+
+    def update(self, *batch: Tensor) -> tuple[Tensor, Tensor]:
+        """One step of the model, then one of the adversary on what it made."""
+        found = super().update(*batch)
+        if self.seen is not None:
+            self.adversary.learn(*self.seen)
+            self.seen = None
+        return found
+
+    def save(self, folder: Path) -> None:
+        """See :class:`Trainer`; the adversary lies beside it."""
+        self.adversary.save(folder.with_name("adversary"))
+        super().save(folder)
+
+    def restore(self, folder: Path) -> None:
+        """See :class:`Trainer`."""
+        super().restore(folder)
+        self.adversary.restore(folder.with_name("adversary"))
 
     @torch.inference_mode()
     def validate(self) -> dict[str, float]:
@@ -97,20 +179,27 @@ class ConsistencyTrainer(PriorTrainer):
         if self.crops is None:
             return {}
         generator = torch.Generator().manual_seed(1)
-        noise = torch.randn(self.crops.shape, generator=generator)
+        white, other = (torch.randn(self.crops.shape, generator=generator) for _ in range(2))
         seen: dict[str, list[Tensor]] = {}
         with self.averaged() as network:
             for sigma in VALIDATION_SIGMAS:
-                for clean, white in zip(
-                    torch.split(self.crops, 8), torch.split(noise, 8), strict=True
-                ):
-                    noisy, clean = self.to_device(clean + sigma * white), self.to_device(clean)
-                    level = torch.full((len(clean),), sigma, device=self.runtime.device)
-                    with torch.autocast(self.runtime.device.type, torch.bfloat16):
-                        out = EDMDenoiser(network)(noisy, level).clamp(-1, 1)
-                    for name, metric in (("lpips", lpips_alex), ("dists", dists)):
-                        value = metric((clean + 1) / 2, (out + 1) / 2)
-                        seen.setdefault(f"{name} {sigma:g}", []).append(value.cpu())
+                for few in torch.split(torch.arange(len(self.crops)), 8):
+                    clean = self.to_device(self.crops[few])
+                    level = torch.full((len(few),), sigma, device=self.runtime.device)
+                    begun = {"": clean}
+                    if self.teacher:
+                        rise = sum(RISE) / 2
+                        begun[" restored"] = self._smooth(
+                            clean, rise * level, self.to_device(other[few])
+                        )
+                    for kind, picture in begun.items():
+                        noisy = picture + sigma * self.to_device(white[few])
+                        with torch.autocast(self.runtime.device.type, torch.bfloat16):
+                            out = EDMDenoiser(network)(noisy, level).float().clamp(-1, 1)
+                            pair = (clean + 1) / 2, (out + 1) / 2
+                            for name, metric in (("lpips", lpips_alex), ("dists", dists)):
+                                value = metric(*pair).float().cpu().flatten()
+                                seen.setdefault(f"{name} {sigma:g}{kind}", []).append(value)
         return {key: round(float(torch.cat(values).mean()), 5) for key, values in seen.items()}
 
     def score(self, figures: Mapping[str, float]) -> float:

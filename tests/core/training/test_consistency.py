@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from safetensors.torch import load_file
 from skimage import data
 
 from gesso.cards import ModelCard
@@ -33,7 +34,8 @@ def config(tmp_path: Path) -> ConsistencyConfig:
     Image.fromarray(data.coffee()[:256, :256]).save(tmp_path / "data" / "coffee.png")
     return ConsistencyConfig(
         data=str(tmp_path / "data"), out=str(tmp_path / "run"), steps=12, batch=2, crop=32,
-        warmup=2, every=6, ema=0.9, lpips=0.0, network=NETWORK,
+        warmup=2, every=6, ema=0.9, p_mean=-1.9, p_std=0.7, lpips=0.0, dists=0.0,
+        adversarial=0.0, restored=0.0, network=NETWORK,
     )  # fmt: skip
 
 
@@ -80,13 +82,58 @@ def test_it_learns(config: ConsistencyConfig) -> None:
     assert losses[-1] < 0.93 * losses[0]
 
 
+def test_it_goes_on_from_a_checkpoint_adversary_and_all(config: ConsistencyConfig) -> None:
+    pulled = replace(config, adversarial=0.3, steps=8, every=4)
+    whole = train_consistency(replace(pulled, out=config.out + "-whole"), CPU)
+    asked = iter([False, False, False, True])
+    with pytest.raises(KeyboardInterrupt):
+        train_consistency(pulled, CPU, stop=lambda: next(asked))
+    broken = train_consistency(pulled, CPU)
+    one, two = (load_file(f / "diffusion_pytorch_model.safetensors") for f in (whole, broken))
+    assert all(torch.equal(one[key], two[key]) for key in one)
+
+
+def test_the_adversary_pulls_at_the_estimate(config: ConsistencyConfig) -> None:
+    slopes = []
+    for share in (0.0, 0.5):
+        trainer = ConsistencyTrainer(replace(config, adversarial=share), CPU)
+        trainer.read()
+        mean, _, _ = trainer.loss(*trainer.draw())
+        mean.backward()
+        slopes.append(trainer.network.exit.weight.grad.clone())
+    assert not torch.allclose(slopes[0], slopes[1])
+
+
+class Halved:
+    """A prior that makes pictures dimmer."""
+
+    grid, device = 1, torch.device("cpu")
+
+    def __call__(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        return x / 2
+
+
+def test_a_share_of_the_batch_begins_from_estimates_and_aims_at_the_picture(
+    config: ConsistencyConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gesso.training.consistency.load", lambda *_: Halved())
+    trainer = ConsistencyTrainer(replace(config, restored=0.5, batch=4), CPU)
+    clean = torch.full((4, 3, 32, 32), 0.8)
+    sigma, lower = torch.full((4,), 0.01), torch.full((4,), 0.005)
+    begun, later = trainer._begun(clean, sigma, lower)
+    assert later.tolist() == pytest.approx([0, 0, 0.005, 0.005])
+    assert torch.equal(begun[2:], clean[2:])
+    assert float(begun[:2].mean()) == pytest.approx(0.4, abs=0.01)
+
+
 @pytest.mark.skipif(missing is not None, reason=str(missing))
 def test_perceptual_distances_choose_the_weights(config: ConsistencyConfig) -> None:
     card = ModelCard.read(
-        train_consistency(replace(config, val=config.data, steps=1, lpips=0.5), CPU)
+        train_consistency(replace(config, val=config.data, steps=1, lpips=0.5, dists=0.5), CPU)
     )
     found = card.figures["training"]["validation"]
-    assert set(found) == {"lpips 0.1", "dists 0.1", "lpips 0.2", "dists 0.2"}
-    assert card.figures["training"]["score"] == pytest.approx(-sum(found.values()) / 4, abs=1e-4)
+    levels = ("0.03", "0.06", "0.1")
+    assert set(found) == {f"{name} {level}" for name in ("lpips", "dists") for level in levels}
+    assert card.figures["training"]["score"] == pytest.approx(-sum(found.values()) / 6, abs=1e-4)
     assert (card.name, card.role) == ("consistency", "prior")
-    assert "--lpips" not in card.recipe and "--val data" in card.recipe
+    assert "--lpips 0.5" in card.recipe and "--val data" in card.recipe
