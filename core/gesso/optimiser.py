@@ -137,21 +137,22 @@ def _descend(
     that over many steps, as Adam does, is of no use in the few that there is time for.
     """
     best = start.requires_grad_()
-    value = cost(best)
-    least, length, failed = float(value.detach()), STEP, 0
-    (slope,) = torch.autograd.grad(value, best)
+    least, slope = cost(best), None
+    length, failed = STEP, 0
     chance = torch.Generator().manual_seed(0)
     for _ in range(steps):
         if time.monotonic() > deadline:
             break
+        if slope is None:
+            (slope,) = torch.autograd.grad(least, best)
+            least = least.detach()
         direction = _direction(slope)
         if failed >= PATIENCE:
             direction = direction * _some(direction, chance)
         tried = (best - length * direction).detach().requires_grad_()
         value = cost(tried)
-        if float(value.detach()) < least:
-            best, least = tried, float(value.detach())
-            (slope,) = torch.autograd.grad(value, best)
+        if float(value.detach()) < float(least.detach()):
+            best, least, slope = tried, value, None
             length, failed = length * LONGER, 0
         else:
             length, failed = length * SHORTER, failed + 1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -17,7 +19,9 @@ from gesso import Frame, InputError, ModelError, PreprocessOptions, Runtime, Tar
 from gesso.codec import Codec, get_codec, register_codec
 from gesso.evaluation.perceptual import dists_against, lpips_alex_against
 from gesso.evaluation.ssimulacra2 import ssimulacra2
+from gesso.optimiser import PATIENCE, _descend
 from gesso.preprocessor import plan, preprocess_frame
+from gesso.surrogates.rounding import straight_through
 from gesso.trial import Trial
 
 PHOTO = np.ascontiguousarray(data.astronaut()[56:120, 190:254])
@@ -133,6 +137,32 @@ def test_others_are_prepared_through_hevc_s_surrogate(name: str, quality: float)
     plain, tried = trial.code(frame.rgb, quality), trial.code(found.rgb, quality)
     price = trial.price(quality)
     assert tried.distance + price * tried.bpp < plain.distance + price * plain.bpp
+
+
+def descended(cost: Callable[[Tensor], Tensor], steps: int) -> Tensor:
+    start = torch.full((1, 1, 64, 64), 0.1)
+    return _descend(cost, start, steps, math.inf, lambda: None)
+
+
+def test_a_step_that_costs_more_is_not_taken() -> None:
+    """With a slope that points the wrong way nothing is moved."""
+    found = descended(lambda x: straight_through(-x.sum(), x.sum()), 12)
+    assert torch.equal(found, torch.full_like(found, 0.1))
+
+
+def test_blocks_that_lead_down_are_found_among_those_that_do_not() -> None:
+    """Where the slope is wrong in three of four blocks, the whole of it leads up."""
+    right = torch.zeros(1, 1, 64, 64)
+    right[..., :32, :32] = 1
+
+    def cost(x: Tensor) -> Tensor:
+        claimed = (x * (2 * right - 1)).sum()
+        return straight_through(claimed, x.sum())
+
+    assert torch.equal(descended(cost, PATIENCE), torch.full_like(right, 0.1))
+    found = descended(cost, 40)
+    assert float(found.sum()) < 0.1 * right.numel()
+    assert float(found[..., :32, :32].mean()) < 0.1
 
 
 def test_a_few_steps_are_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
