@@ -33,6 +33,7 @@ class Adversary:
                 nn.LeakyReLU(0.2),
             ]
         layers.append(spectral_norm(nn.Conv2d(4 * width, 1, 3, 1, 1)))
+        self._seen: tuple[Tensor, Tensor] | None = None
         self.network = nn.Sequential(*layers).to(device)
         self.network.to(memory_format=torch.channels_last)
         self.optimizer = torch.optim.AdamW(
@@ -47,17 +48,19 @@ class Adversary:
         finally:
             self.network.requires_grad_(True)
 
-    def pull(self, made: Tensor, slope: Tensor, share: float) -> Tensor:
+    def pull(self, clean: Tensor, made: Tensor, slope: Tensor, share: float) -> Tensor:
         """``slope``, that of the other losses at ``made``, with the adversary's own added.
 
         Its own is scaled to ``share`` of theirs, as Esser et al. 2021 weigh it (Eq. 7), here
-        at the picture instead of the last layer.
+        at the picture instead of the last layer. The pair is kept for :meth:`catch_up`.
 
         Args:
+            clean: the sources, of the same shape.
             made: a leaf that asks for its gradient, (B, 3, H, W) on [-1, 1].
             slope: of its shape.
             share: how strong the adversary may be beside the others.
         """
+        self._seen = clean, made.detach()
         (push,) = torch.autograd.grad(self.dislike(made).mean(), made)
         pulled: Tensor = slope + share * slope.norm() / push.norm().clamp_min(1e-8) * push
         return pulled
@@ -73,6 +76,12 @@ class Adversary:
         if torch.isfinite(norm):
             self.optimizer.step()
         return float(loss.detach())
+
+    def catch_up(self) -> None:
+        """One step on the pair that it last pulled at, if it did since the one before."""
+        if self._seen is not None:
+            self.learn(*self._seen)
+            self._seen = None
 
     def save(self, folder: Path, **others: Mapping[str, Tensor]) -> None:
         """Checkpoint it into ``folder``, with the tensors of others that are trained along."""

@@ -92,7 +92,6 @@ class AutoencoderTrainer(Trainer):
         self.palettes = LearnedPalettes(config.palettes, int(shape.latent_channels), magnitude)
         self.palettes.to(runtime.device)
         self.adversary = Adversary(config.adversary_lr, runtime.device)
-        self.seen: tuple[Tensor, Tensor] | None = None
 
     @classmethod
     def architecture(cls) -> type[Any]:
@@ -153,8 +152,7 @@ class AutoencoderTrainer(Trainer):
                 each = each + config.dists * few.mean()
         (slope,) = torch.autograd.grad(each.mean(), made)
         if self.heard:
-            slope = self.adversary.pull(made, slope, config.adversarial)
-            self.seen = clean, made.detach()
+            slope = self.adversary.pull(clean, made, slope, config.adversarial)
         return each.detach(), slope
 
     def _coded(self, latents: Tensor) -> tuple[Tensor, float, Tensor]:
@@ -182,9 +180,7 @@ class AutoencoderTrainer(Trainer):
     def update(self, *batch: Tensor) -> tuple[Tensor, Tensor]:
         """One step of the autoencoder, then one of the adversary on what it made."""
         found = super().update(*batch)
-        if self.seen is not None:
-            self.adversary.learn(*self.seen)
-            self.seen = None
+        self.adversary.catch_up()
         return found
 
     @torch.inference_mode()

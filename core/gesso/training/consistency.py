@@ -87,18 +87,17 @@ class ConsistencyTrainer(PriorTrainer):
     measured = "distance to the source at sigma"
     config: ConsistencyConfig
 
+    def __init__(self, config: ConsistencyConfig, runtime: Runtime) -> None:
+        super().__init__(config, runtime)
+        self.adversary = Adversary(config.adversary_lr, runtime.device)
+        self.teacher: Denoiser | None = None
+        if config.restored:
+            self.teacher = cast(Denoiser, load(config.teacher, "prior", runtime))
+
     @property
     def stage(self) -> float:
         """Rises by one over every equal part of the run, from 2, where targets are clean."""
         return 2 + math.floor(self.config.stages * self.step / max(1, self.config.steps))
-
-    def __init__(self, config: ConsistencyConfig, runtime: Runtime) -> None:
-        super().__init__(config, runtime)
-        self.adversary = Adversary(config.adversary_lr, runtime.device)
-        self.seen: tuple[Tensor, Tensor] | None = None
-        self.teacher: Denoiser | None = None
-        if config.restored:
-            self.teacher = cast(Denoiser, load(config.teacher, "prior", runtime))
 
     def loss(self, *batch: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Geng et al. 2024, Eq. 8, with the pseudo-Huber metric of Song and Dhariwal 2024."""
@@ -115,9 +114,7 @@ class ConsistencyTrainer(PriorTrainer):
             estimate = model(begun + noise * _column(sigma), sigma)
         # The pairs' distance shrinks with every stage; their loss should not.
         weight = 1 / (sigma * (sigma - lower)).sqrt()
-        each, slope = self._judged(target, estimate.detach().float(), weight)
-        if self.config.adversarial:
-            self.seen = clean, estimate.detach().float()
+        each, slope = self._judged(clean, target, estimate.detach().float(), weight)
         return (estimate.float() * slope).sum(), each, sigma
 
     def _begun(self, clean: Tensor, sigma: Tensor, lower: Tensor) -> tuple[Tensor, Tensor]:
@@ -139,7 +136,9 @@ class ConsistencyTrainer(PriorTrainer):
         with torch.autocast(clean.device.type, torch.bfloat16):
             return teacher(clean + _column(sigma) * white, sigma).float().clamp(-1, 1)
 
-    def _judged(self, target: Tensor, made: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    def _judged(
+        self, clean: Tensor, target: Tensor, made: Tensor, weight: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """(distance of each, slope of their tamed mean and of the adversary's verdict)."""
         config = self.config
         made.requires_grad_()
@@ -152,26 +151,26 @@ class ConsistencyTrainer(PriorTrainer):
         each = weight * distance
         (slope,) = torch.autograd.grad(tamed(each).mean(), made)
         if config.adversarial:
-            slope = self.adversary.pull(made, slope, config.adversarial)
+            slope = self.adversary.pull(clean, made, slope, config.adversarial)
         return each.detach(), slope
 
     def update(self, *batch: Tensor) -> tuple[Tensor, Tensor]:
         """One step of the model, then one of the adversary on what it made."""
         found = super().update(*batch)
-        if self.seen is not None:
-            self.adversary.learn(*self.seen)
-            self.seen = None
+        self.adversary.catch_up()
         return found
 
     def save(self, folder: Path) -> None:
-        """See :class:`Trainer`; the adversary lies beside it."""
-        self.adversary.save(folder.with_name("adversary"))
+        """See :class:`Trainer`; the adversary, if it pulls, lies beside it."""
+        if self.config.adversarial:
+            self.adversary.save(folder.with_name("adversary"))
         super().save(folder)
 
     def restore(self, folder: Path) -> None:
         """See :class:`Trainer`."""
         super().restore(folder)
-        self.adversary.restore(folder.with_name("adversary"))
+        if self.config.adversarial:
+            self.adversary.restore(folder.with_name("adversary"))
 
     @torch.inference_mode()
     def validate(self) -> dict[str, float]:
