@@ -40,7 +40,7 @@ DEFAULTS: dict[Role, str] = {
 
 
 # Presets whose default prior is another one.
-PRIORS = {"fast": "consistency"}
+PRIORS = {"fast": "consistency", "medium": "consistency"}
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,8 @@ def enhance(
         sigma: explicit noise level on [-1, 1] pixels instead of codec and quality.
         steps: explicit number of model evaluations instead of the preset's.
         step_size: of the constraint in preset slow.
-        sampler: ``one-step``, ``ode``, ``sde`` or ``dps`` instead of the preset's.
+        sampler: ``one-step``, ``multistep``, ``ode``, ``sde`` or ``dps`` instead of the
+            preset's.
         runtime: device, dtype, tiles, progress.
 
     Returns:

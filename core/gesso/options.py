@@ -25,7 +25,7 @@ Effort = Literal["fast", "medium", "max"]
 EFFORTS: tuple[str, ...] = get_args(Effort)
 # Of the descent. The first few steps bring most of it.
 EFFORT_STEPS = {"fast": 0, "medium": 8, "max": 30}
-Sampler = Literal["one-step", "ode", "sde", "dps"]
+Sampler = Literal["one-step", "multistep", "ode", "sde", "dps"]
 SAMPLERS: tuple[str, ...] = get_args(Sampler)
 
 
@@ -87,8 +87,9 @@ class EnhanceOptions:
         seed: of the noise field, in [0, 2**64).
         sigma: explicit noise level on [-1, 1] pixels; it wins over target and tradeoff.
         steps: explicit number of model evaluations; it wins over the preset's.
-        sampler: ``one-step``, ``ode`` (DPM-Solver++), ``sde`` (Euler's) or ``dps`` (the SDE held
-            to the file by the codec); None is the preset's.
+        sampler: ``one-step`` and ``multistep`` (for consistency models), ``ode`` (DPM-Solver++),
+            ``sde`` (Euler's) or ``dps`` (the SDE held to the file by the codec); None is the
+            preset's.
         posterior_mean: estimate the picture of least square error before noise is added.
         faithful: keep to what the JPEG file states of every coefficient; None does so where
             the file is at hand.

@@ -26,6 +26,7 @@ __all__ = [
     "dps_sde",
     "euler_sde",
     "karras_sigmas",
+    "multistep_consistency",
 ]
 
 # One grey level of 8 bits: what noise is left below it cannot be seen.
@@ -48,6 +49,27 @@ def karras_sigmas(steps: int, sigma: float, rho: float = 7.0) -> Tensor:
 def denoise(denoiser: Denoiser, x: Tensor, sigma: float) -> Tensor:
     """One evaluation: the posterior mean (Tweedie)."""
     return denoiser(x, x.new_full((len(x),), sigma))
+
+
+def multistep_consistency(
+    denoiser: Denoiser, x: Tensor, sigmas: Tensor, draw: Draw, s_noise: float = 1.0
+) -> Tensor:
+    """Noise onto the last estimate, and a new one of that: each knows more of the texture.
+
+    Multistep consistency sampling (Song et al., "Consistency models", 2023, Algorithm 1).
+
+    Args:
+        denoiser: a consistency model; evaluated once per level.
+        x: picture plus noise of level ``sigmas[0]``.
+        sigmas: levels; one is :func:`denoise`.
+        draw: fresh white noise of x's shape for step 1, 2, ...
+        s_noise: ratio of the noise that is added to the level that the model is told.
+    """
+    first, *others = cast(list[float], sigmas.tolist())
+    clean = denoise(denoiser, x, first)
+    for step, level in enumerate(others, start=1):
+        clean = denoise(denoiser, clean + level * s_noise * draw(step), level)
+    return clean
 
 
 def dpm_solver(denoiser: Denoiser, x: Tensor, sigma: float, steps: int) -> Tensor:

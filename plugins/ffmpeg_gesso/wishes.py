@@ -26,7 +26,7 @@ OPTIONS = {
     "tradeoff": "of enhance, in [0, 1]",
     "sigma": "of enhance: noise level on [-1, 1] instead of codec and quality",
     "steps": "of enhance: model evaluations instead of the preset's",
-    "sampler": "of enhance: one-step, ode, sde or dps",
+    "sampler": "of enhance: one-step, multistep, ode, sde or dps",
     "training_free": "of enhance: 1 is the prior alone",
     "codec": "x264, x265, svtav1, vvenc, ... or a codec of gesso's",
     "quality": "on that codec's scale; crf and qp are the same",

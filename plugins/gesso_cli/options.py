@@ -72,6 +72,7 @@ class SamplerName(StrEnum):
     """gesso.options.SAMPLERS, as choices of an option."""
 
     one_step = "one-step"
+    multistep = "multistep"
     ode = "ode"
     sde = "sde"
     dps = "dps"

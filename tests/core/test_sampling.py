@@ -20,6 +20,7 @@ from gesso.sampling import (
     dps_sde,
     euler_sde,
     karras_sigmas,
+    multistep_consistency,
 )
 
 
@@ -76,6 +77,44 @@ def test_each_step_costs_one_evaluation(steps: int) -> None:
     prior = Gaussian()
     euler_sde(prior, torch.zeros(1, 3, 4, 4), karras_sigmas(steps, 0.3), lambda _: torch.zeros(1))
     assert prior.calls == steps
+
+
+class Consistent(Gaussian):
+    """The exact consistency model of those pixels: where their probability flow ends."""
+
+    def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
+        self.calls += 1
+        shrink = self.spread / (self.spread**2 + sigma[:, None, None, None] ** 2).sqrt()
+        return self.mean + shrink * (x - self.mean)
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+def test_several_consistency_steps_still_draw_from_the_prior(steps: int) -> None:
+    model, generator = Consistent(), torch.Generator().manual_seed(0)
+
+    def draw(step: int) -> Tensor:
+        return torch.randn(1, 1, 200, 200, generator=generator)
+
+    sigmas = torch.linspace(0.3, 0.2, steps)
+    noisy = model.mean + model.spread * draw(0) + 0.3 * draw(0)
+    out = multistep_consistency(model, noisy, sigmas, draw)
+    assert model.calls == steps
+    assert float(out.mean()) == pytest.approx(model.mean, abs=0.01)
+    assert float(out.std()) == pytest.approx(model.spread, rel=0.03)
+
+
+def test_each_consistency_step_gets_noise_of_its_own_level() -> None:
+    told: list[float] = []
+
+    def model(x: Tensor, sigma: Tensor) -> Tensor:
+        told.append(float(sigma))
+        return x
+
+    x = torch.zeros(1, 3, 4, 4)
+    levels = torch.tensor([0.3, 0.2, 0.1])
+    out = multistep_consistency(model, x, levels, lambda step: torch.full_like(x, step), 1.5)
+    assert told == pytest.approx(levels.tolist())
+    assert torch.allclose(out, torch.full_like(x, 1.5 * (0.2 * 1 + 0.1 * 2)))
 
 
 def test_the_sde_draws_from_the_prior() -> None:

@@ -77,7 +77,8 @@ def test_the_number_of_evaluations_chooses_where_a_preset_does_not(
 
 
 def test_an_unknown_sampler_is_the_card_s_fault() -> None:
-    with pytest.raises(ModelError, match="no sampler 'euler'; there are one-step, ode, sde, dps"):
+    names = "one-step, multistep, ode, sde, dps"
+    with pytest.raises(ModelError, match=f"no sampler 'euler'; there are {names}"):
         sampler_of({"sampler": "euler"}, 3)
 
 
@@ -154,7 +155,7 @@ class Exploding:
         return x + 100 * torch.sign(x)
 
 
-@pytest.mark.parametrize("sampler", ["one-step", "ode", "sde"])
+@pytest.mark.parametrize("sampler", ["one-step", "multistep", "ode", "sde"])
 def test_no_estimate_lies_further_off_than_noise_reaches(frame: Frame, sampler: Sampler) -> None:
     sigma = 0.02
     out = travel(frame, Plan(torch.tensor([sigma]), sampler, 4), Exploding(), CPU)
