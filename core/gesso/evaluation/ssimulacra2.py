@@ -80,10 +80,15 @@ def ssimulacra2(reference: Tensor, picture: Tensor) -> Tensor:
     90 cannot be told from the original in a flicker test, 70 is high quality, 50 medium and
     30 low. Not symmetric. All six scales need sides of 113 pixels or more.
     """
-    one, two = _linear(reference), _linear(picture)
+    # What matters are small differences: none of it in half precision, whatever the caller's.
+    with torch.autocast(reference.device.type, enabled=False):
+        return _score(_linear(reference), _linear(picture))
+
+
+def _score(one: Tensor, two: Tensor) -> Tensor:
     rows = [float(word) for word in WEIGHTS.split()]
     weights = one.new_tensor(rows)
-    error = one.new_zeros(len(picture))
+    error = one.new_zeros(len(one))
     for of_scale in weights.view(3, SCALES, 2, 3).unbind(1):
         terms = _terms(_xyb(one), _xyb(two))
         error = error + (terms * of_scale).sum((1, 2, 3))

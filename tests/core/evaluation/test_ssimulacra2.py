@@ -28,6 +28,12 @@ def test_gives_the_score_of_the_reference_implementation(
     assert ssimulacra2(*pairs[name]).item() == pytest.approx(value, abs=0.03)
 
 
+def test_the_score_is_the_same_where_a_caller_computes_in_half_precision(pairs: Pairs) -> None:
+    alone = ssimulacra2(*pairs["coffee"])
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(ssimulacra2(*pairs["coffee"]), alone)
+
+
 def test_which_picture_is_the_reference_matters(pairs: Pairs) -> None:
     source, coarse = pairs["astronaut"]
     assert ssimulacra2(coarse, source).item() == pytest.approx(50.22182971, abs=0.03)
