@@ -41,6 +41,14 @@ def test_a_coarse_jpeg_comes_nearer_to_its_source(photo: Image.Image, name: str)
     assert difference(coded.picture, photo) < 0.99 * difference(coded.decoded, photo)
 
 
+def test_the_same_picture_comes_out_every_time(photo: Image.Image) -> None:
+    """Of several threads, uspp gives now one picture, now another, some of them broken."""
+    available(BY_NAME["ffmpeg-uspp"])
+    decoded = JPEG.decode(JPEG.encode(photo, 10))
+    found = {deblock(decoded, 4, "uspp", "quality=5:qp={}").tobytes() for _ in range(8)}
+    assert len(found) == 1
+
+
 def test_a_quantiser_must_be_named(photo: Image.Image) -> None:
     available(BY_NAME["ffmpeg-spp"])
     decoded = JPEG.decode(JPEG.encode(photo, 10))
