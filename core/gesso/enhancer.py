@@ -77,7 +77,7 @@ def enhance(
 
     Returns:
         The same type, size, mode and dtype; alpha untouched. Deterministic for a seed on one
-        kind of device. Tiled and untiled results differ by less than 1.5/255 anywhere and
+        kind of device. Tiled and untiled results differ by less than 2/255 anywhere and
         0.05/255 in the mean at sigma 0.2.
 
     Raises:
