@@ -31,8 +31,7 @@ __all__ = ["STEP_SIZE", "Degrade", "Plan", "sampler_of", "travel"]
 # Up to this many evaluations the ODE is the better sampler, beyond it the SDE: system E's
 # finding. With our own prior the ODE is still ahead at 20; pass sampler= for that.
 ODE_STEPS = 15
-# The last level of ``multistep`` over its first. Levels that fall further add less texture, and
-# level ones cost more likeness (validation pictures).
+# The last level of ``multistep`` over its first: of a few that were tried on validation crops.
 LAST_LEVEL = 0.75
 # Of the constraint: of 0.01 to 1 the best in LPIPS and DISTS on validation pictures at JPEG q10.
 STEP_SIZE = 0.03

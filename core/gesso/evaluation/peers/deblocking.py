@@ -46,7 +46,7 @@ def deblock(image: Image.Image, strength: float, name: str, options: str) -> Ima
         f"{name}={options.format(round(strength))},"
         f"scale=in_range=full:{exact},format=rgb24"
     )
-    # of several threads, uspp's overwrite one another's work
+    # in several threads uspp gives now one picture, now another (ffmpeg 9.0)
     quiet = ("-hide_banner", "-loglevel", "error", "-filter_threads", "1")
     source = (*raw, "-s", f"{padded.shape[1]}x{padded.shape[0]}", "-i", "pipe:0")
     pixels = run([ffmpeg(name), *quiet, *source, "-vf", graph, *raw, "pipe:1"], padded.tobytes())

@@ -42,7 +42,7 @@ def test_a_coarse_jpeg_comes_nearer_to_its_source(photo: Image.Image, name: str)
 
 
 def test_the_same_picture_comes_out_every_time(photo: Image.Image) -> None:
-    """Of several threads, uspp gives now one picture, now another, some of them broken."""
+    """In several threads about one of uspp's in seven is another, some far off."""
     available(BY_NAME["ffmpeg-uspp"])
     decoded = JPEG.decode(JPEG.encode(photo, 10))
     found = {deblock(decoded, 4, "uspp", "quality=5:qp={}").tobytes() for _ in range(8)}
