@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["noise_field", "philox"]
+__all__ = ["noise_at", "noise_field", "philox"]
 
 MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 WEYL = (0x9E3779B9, 0xBB67AE85)
@@ -52,20 +52,34 @@ def noise_field(
         draw: number of the draw; each step of a sampler takes its own.
         device: where to compute; the integers are the same on every device.
     """
-    columns = torch.arange(left, left + width, device=device, dtype=torch.int64)
-    zero = torch.zeros((), device=device, dtype=torch.int64)
+    rows = torch.arange(top, top + height, device=device)[:, None]
+    columns = torch.arange(left, left + width, device=device)
+    return noise_at(rows, columns, seed=seed, draw=draw)
+
+
+def noise_at(rows: Tensor, columns: Tensor, *, seed: int = 0, draw: int = 0) -> Tensor:
+    """The same noise at any places, (1, 3, height, width) float32.
+
+    Args:
+        rows: where to look, int64 (height, 1) or (height, width).
+        columns: int64 (width,) or (height, width).
+        seed, draw: as for :func:`noise_field`.
+    """
+    height, width = len(rows), columns.shape[-1]
+    zero = torch.zeros((), device=rows.device, dtype=torch.int64)
     key = (seed & MASK, seed >> 32 & MASK)
-    out = torch.empty(1, 3, height, width, device=device)
+    out = torch.empty(1, 3, height, width, device=rows.device)
     # A hundred integer operations per pixel: in bands they stay in the cache.
     band = max(1, BAND // width)
     for start in range(0, height, band):
-        rows = torch.arange(top + start, top + min(start + band, height), device=device)[:, None]
-        words = philox((columns, rows, zero + draw, zero), key)
+        part = slice(start, start + band)
+        across = columns[part] if columns.ndim > 1 else columns
+        words = philox((across & MASK, rows[part] & MASK, zero + draw, zero), key)
         # 24 bits, shifted by half a step: uniform on (0, 1], never 0.
         u = [((word >> 8).to(torch.float32) + 0.5) * 2.0**-24 for word in words]
         first, second = ((-2 * u[i].log()).sqrt() for i in (0, 2))
-        part = out[0, :, start : start + band]
-        torch.mul(first, (2 * math.pi * u[1]).cos(), out=part[0])
-        torch.mul(first, (2 * math.pi * u[1]).sin(), out=part[1])
-        torch.mul(second, (2 * math.pi * u[3]).cos(), out=part[2])
+        red, green, blue = out[0, :, part]
+        torch.mul(first, (2 * math.pi * u[1]).cos(), out=red)
+        torch.mul(first, (2 * math.pi * u[1]).sin(), out=green)
+        torch.mul(second, (2 * math.pi * u[3]).cos(), out=blue)
     return out

@@ -50,6 +50,8 @@ class Frame:
         mode: PIL mode or empty.
         info: PIL's ``info`` dictionary or empty.
         axes: number of axes of the array that came in.
+        places: (B, 2, H, W) int64, row and column of each pixel in the noise field; None is
+            where the pixel itself is. Whoever follows motion moves them along.
     """
 
     samples: Tensor
@@ -58,6 +60,7 @@ class Frame:
     mode: str = ""
     info: dict[Any, Any] | None = None
     axes: int = 4
+    places: Tensor | None = None
 
     @classmethod
     def of(cls, image: object) -> Frame:

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from gesso.denoiser import Denoiser
 
 __all__ = [
+    "Draw",
     "ddim_invert",
     "ddim_sample",
     "denoise",

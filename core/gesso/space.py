@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from gesso.field import noise_field
+from gesso.field import noise_at, noise_field
 
 if TYPE_CHECKING:
     from gesso.denoiser import Denoiser
@@ -24,7 +24,12 @@ class Space:
 
     A whole trajectory stays in one space: a tile is encoded once before the noise is added,
     and decoded once after the last step.
+
+    Attributes:
+        factor: pixels along the side of one sample.
     """
+
+    factor: int = 1
 
     def encode(self, pixels: Tensor) -> Tensor:
         """(B, 3, H, W) on [-1, 1] to what the denoiser sees, (B, C, H / factor, W / factor)."""
@@ -43,11 +48,35 @@ class Space:
         # The source lies in [-1, 1]: its estimate can only come nearer by being put there.
         return clean.clamp(-1, 1)
 
-    def noise(self, box: Box, seed: int, draw: int, device: torch.device) -> Tensor:
-        """White noise for one tile, (1, C, h, w); it depends on absolute position alone."""
-        return noise_field(
-            box.top, box.left, box.height, box.width, seed=seed, draw=draw, device=device
-        )
+    def noise(
+        self, box: Box, seed: int, draw: int, device: torch.device, places: Tensor | None = None
+    ) -> Tensor:
+        """White noise for one tile, (1, C, h, w); it depends on absolute position alone.
+
+        Args:
+            box: of the tile, in pixels.
+            seed, draw: see :func:`gesso.field.noise_field`.
+            device: where to compute.
+            places: see :class:`gesso.frame.Frame`, of one picture, (2, H, W).
+        """
+        return self._field(box, seed, draw, device, places)
+
+    def _field(
+        self, box: Box, seed: int, draw: int, device: torch.device, places: Tensor | None
+    ) -> Tensor:
+        """Three channels of the noise field for one tile."""
+        corner_and_size = (box.top, box.left, box.height, box.width)
+        top, left, height, width = (length // self.factor for length in corner_and_size)
+        if places is None:
+            return noise_field(top, left, height, width, seed=seed, draw=draw, device=device)
+        rows = torch.arange(top, top + height, device=device)[:, None].repeat(1, width)
+        columns = torch.arange(left, left + width, device=device).repeat(height, 1)
+        inside = places[:, box.top : box.top + box.height, box.left : box.left + box.width]
+        moved = inside[:, :: self.factor, :: self.factor].to(device)
+        # Beyond the border, where the picture is mirrored, nothing moves.
+        for own, there in zip((rows, columns), moved, strict=True):
+            own[: there.shape[0], : there.shape[1]] = (there + self.factor // 2) // self.factor
+        return noise_at(rows, columns, seed=seed, draw=draw)
 
 
 PIXELS = Space()
@@ -81,7 +110,7 @@ def fitted(runtime: Runtime, model: object, grid: int) -> Runtime:
         grid: pixels that tiles and overlaps are to be multiples of.
     """
     tile, step = trained_tile(model), math.lcm(grid, 4)
-    if tile is None and getattr(getattr(model, "space", PIXELS), "factor", 1) > 1:
+    if tile is None and getattr(model, "space", PIXELS).factor > 1:
         if runtime.tile % grid == 0 and (runtime.tile - runtime.overlap) % grid == 0:
             return runtime
         tile = max(2 * step, runtime.tile // step * step)

@@ -16,6 +16,7 @@ from gesso.frame import Frame
 from gesso.options import SAMPLERS, Sampler
 from gesso.runtime import Progress, Runtime
 from gesso.sampling import (
+    Draw,
     denoise,
     dpm_solver,
     dps_sde,
@@ -81,7 +82,7 @@ def sampler_of(settings: Mapping[str, Any], steps: int) -> Sampler:
 
 
 def travel(frame: Frame, plan: Plan, denoiser: Denoiser, runtime: Runtime) -> Frame:
-    """Send every picture of ``frame`` through; noise depends on absolute position alone."""
+    """Send every picture of ``frame`` through; noise depends on its places alone."""
     runtime = fitted(runtime, denoiser, denoiser.grid)
     tiles = frame.batch
     for length in (frame.height, frame.width):
@@ -99,7 +100,13 @@ def travel(frame: Frame, plan: Plan, denoiser: Denoiser, runtime: Runtime) -> Fr
             (x * 2 - 1).to(model.device, memory_format=torch.channels_last)
             for x in (pixels, observed)
         )
-        return (_one(start, decoded, boxes, float(plan.sigmas[index]), plan, model) + 1) / 2
+        places = None if frame.places is None else frame.places[index]
+
+        def draw(step: int) -> Tensor:
+            where = (plan.seed, step, model.device, places)
+            return torch.cat([model.space.noise(box, *where) for box in boxes])
+
+        return (_one(start, decoded, draw, float(plan.sigmas[index]), plan, model) + 1) / 2
 
     same_tiles = runtime.tile == trained_tile(denoiser)
     # The constraint of dps needs gradients, and a tensor of inference mode has none.
@@ -108,14 +115,10 @@ def travel(frame: Frame, plan: Plan, denoiser: Denoiser, runtime: Runtime) -> Fr
 
 
 def _one(
-    start: Tensor, decoded: Tensor, boxes: list[Box], sigma: float, plan: Plan, model: _Bounded
+    start: Tensor, decoded: Tensor, draw: Draw, sigma: float, plan: Plan, model: _Bounded
 ) -> Tensor:
-    """Tiles of one picture, (n, 3, h, w) on [-1, 1]."""
+    """Tiles of one picture, (n, 3, h, w) on [-1, 1]; ``draw`` gives their noise."""
     space = model.space
-
-    def draw(step: int) -> Tensor:
-        return torch.cat([space.noise(b, plan.seed, step, model.device) for b in boxes])
-
     level = space.level(sigma)
     x = space.encode(start)
     x = (x + level * plan.s_noise * draw(0)).contiguous(memory_format=torch.channels_last)

@@ -50,7 +50,8 @@ def flicker(
 ) -> None:
     """Print how steady a clip is when enhanced, beside its source and its decode.
 
-    fixed has one noise field in every frame, as gesso ffmpeg has it, fresh another one in each.
+    followed is what gesso ffmpeg does: noise goes along with what moves. fixed has one noise
+    field in every frame, fresh another one in each.
     Flicker is the mean absolute change from frame to frame where the source stands still,
     the warped error that between each frame and the next one, brought back along the optical
     flow of the source; both in samples, 255 is white.
@@ -79,9 +80,11 @@ def measure(
         InputError: a clip, node or encoder that cannot be used.
         GessoError: ffmpeg failed.
     """
-    from ffmpeg_gesso.steadiness import Motion, Tally, flow_library
+    from ffmpeg_gesso.motion import check_library
+    from ffmpeg_gesso.steadiness import Motion, Tally
 
-    library, wish = flow_library(), _wish(node, encode)
+    check_library()
+    wish = _wish(node, encode)
     raw, rate, pixels = probe(clip)
     metrics, skipped = frame_metrics(METRICS, raw) if encode else ([], {})
     tallies: dict[str, Tally] = {}
@@ -89,6 +92,7 @@ def measure(
     before: dict[str, Tensor] = {}
     still: list[float] = []
     done = 0
+    ways = _Ways(wish, raw)
     with tempfile.TemporaryDirectory(prefix="gesso-") as folder, ExitStack() as stack:
         paths = [str(clip)]
         if encode:
@@ -100,7 +104,7 @@ def measure(
         while moment := [each for stream in streams if (each := next(stream, None))]:
             if len(moment) < len(paths):
                 raise GessoError(f"the encoder changed the number of frames, at frame {done}")
-            shown = _shown(moment, wish, raw, done)
+            shown = ways.shown(moment)
             reference = next(iter(shown.values()))
             for name, frame in list(shown.items())[len(paths) - 1 :]:
                 for metric in metrics:
@@ -127,8 +131,8 @@ def measure(
         for name, tally in tallies.items()
     ]
     about = {"clip": clip.name, "width": raw.width, "height": raw.height, "frames": done}
-    ways = {"encode": encode, "node": node, "flow": library, "still": _mean(still)}
-    return {**about, **ways, "rows": rows, "skipped": skipped}
+    how = {"encode": encode, "node": node, "still": _mean(still)}
+    return {**about, **how, "rows": rows, "skipped": skipped}
 
 
 def _wish(node: str, encode: list[str]) -> Wish:
@@ -140,18 +144,33 @@ def _wish(node: str, encode: list[str]) -> Wish:
     return wish
 
 
-def _shown(moment: list[Any], wish: Wish, raw: Raw, index: int) -> dict[str, Tensor]:
-    """What each way shows of a frame, as RGB; the reference first."""
-    from ffmpeg_gesso.treatment import Model
+class _Ways:
+    """Every way to show the frames of a clip, in order."""
 
-    coded = moment[-1]
-    options = wish.enhance
-    fresh = replace(wish, enhance=replace(options, seed=(options.seed + index) % SEEDS))
-    found = {"source": moment[0]} if len(moment) > 1 else {}
-    found["plain"] = coded
-    found["fixed"] = Model(wish, raw).apply([coded])[0]
-    found["fresh"] = Model(fresh, raw).apply([coded])[0] if index else found["fixed"]
-    return {name: raw.rgb([picture])[0] for name, picture in found.items()}
+    def __init__(self, wish: Wish, raw: Raw) -> None:
+        from ffmpeg_gesso.treatment import Model
+
+        self._wish, self._raw, self._count = replace(wish, noise="fixed"), raw, 0
+        self._fixed = Model(self._wish, raw)
+        self._followed = Model(replace(wish, noise="followed"), raw)
+
+    def shown(self, moment: list[Any]) -> dict[str, Tensor]:
+        """What each way shows of the next frame, as RGB; the reference first."""
+        coded = moment[-1]
+        found = {"source": moment[0]} if len(moment) > 1 else {}
+        found["plain"] = coded
+        found["fixed"] = self._fixed.apply([coded])[0]
+        found["followed"] = self._followed.apply([coded])[0]
+        found["fresh"] = self._fresh(coded) if self._count else found["fixed"]
+        self._count += 1
+        return {name: self._raw.rgb([picture])[0] for name, picture in found.items()}
+
+    def _fresh(self, coded: Any) -> Any:
+        from ffmpeg_gesso.treatment import Model
+
+        options = self._wish.enhance
+        options = replace(options, seed=(options.seed + self._count) % SEEDS)
+        return Model(replace(self._wish, enhance=options), self._raw).apply([coded])[0]
 
 
 def _print(found: dict[str, Any]) -> None:

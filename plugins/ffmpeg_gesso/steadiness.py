@@ -8,22 +8,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from importlib import import_module
-from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
-from gesso.errors import InputError
+from ffmpeg_gesso.motion import STILL, around, flow, luma, warp
 
-__all__ = ["Motion", "Tally", "flow_library", "warp"]
-
-LUMA = (0.2126, 0.7152, 0.0722)
-STILL = 1 / 255  # mean change of a 5 x 5 neighbourhood
-MEND = "pip install 'gesso[evaluate]' (scikit-image) or pip install opencv-python-headless"
+__all__ = ["Motion", "Tally"]
 
 
 @dataclass(frozen=True)
@@ -45,12 +35,11 @@ class Motion:
         """Of two (3, H, W) frames in [0, 1].
 
         Raises:
-            InputError: no library for optical flow is installed.
+            InputError: OpenCV is not installed.
         """
-        one, other = _luma(before), _luma(after)
-        change = (one - other).abs()[None, None]
-        still = functional.avg_pool2d(change, 5, 1, 2, count_include_pad=False)[0, 0] < STILL
-        there, back = _flow(one, other), _flow(other, one)
+        one, other = luma(before), luma(after)
+        still = around((one - other).abs(), 5) < STILL
+        there, back = flow(one, other, thorough=True), flow(other, one, thorough=True)
         returned, inside = warp(back, there)
         # Sundaram, Brox and Keutzer (ECCV 2010): what does not come back was hidden.
         apart = (there + returned).square().sum(0)
@@ -88,50 +77,3 @@ class Tally:
     def _mean(self, place: int) -> float:
         count = self._counts[place]
         return 255 * self._sums[place] / count if count else math.nan
-
-
-def warp(frame: Tensor, flow: Tensor) -> tuple[Tensor, Tensor]:
-    """(C, H, W) samples at each place moved by ``flow``, and whether that is in the frame."""
-    height, width = frame.shape[-2:]
-    y = torch.arange(height)[:, None] + flow[0]
-    x = torch.arange(width) + flow[1]
-    inside = (y >= 0) & (y <= height - 1) & (x >= 0) & (x <= width - 1)
-    grid = torch.stack([2 * x / max(width - 1, 1) - 1, 2 * y / max(height - 1, 1) - 1], -1)
-    moved = functional.grid_sample(
-        frame[None], grid[None], padding_mode="border", align_corners=True
-    )
-    return moved[0], inside
-
-
-def flow_library() -> str:
-    """What finds optical flow here: OpenCV's DIS, else scikit-image's iterative Lucas-Kanade.
-
-    Raises:
-        InputError: neither is installed.
-    """
-    for name in ("cv2", "skimage.registration"):
-        try:
-            import_module(name)
-        except ImportError:
-            continue
-        return name.partition(".")[0]
-    raise InputError(f"motion cannot be followed here: {MEND}")
-
-
-def _flow(before: Tensor, after: Tensor) -> Tensor:
-    one, other = before.numpy(), after.numpy()
-    if flow_library() == "cv2":
-        cv2: Any = import_module("cv2")
-        finder = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-        found = finder.calc(_bytes(one), _bytes(other), None)
-        return torch.from_numpy(found.transpose(2, 0, 1)[::-1].copy())
-    registration: Any = import_module("skimage.registration")
-    return torch.from_numpy(registration.optical_flow_ilk(one, other, dtype=np.float32))
-
-
-def _bytes(plane: NDArray[Any]) -> NDArray[Any]:
-    return (plane * 255).round().astype(np.uint8)
-
-
-def _luma(frame: Tensor) -> Tensor:
-    return (frame * torch.tensor(LUMA)[:, None, None]).sum(0)

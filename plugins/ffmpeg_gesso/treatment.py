@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import gesso_hooks
 from gesso.errors import ModelError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ffmpeg_gesso.pixels import Raw
     from ffmpeg_gesso.wishes import Wish
     from gesso.frame import Frame
@@ -43,7 +46,7 @@ class Identity:
 
 
 class Model:
-    """A node with a model, at work on one stream.
+    """A node with a model, at work on one stream, in order.
 
     Args:
         wish: of the node.
@@ -54,8 +57,7 @@ class Model:
     """
 
     def __init__(self, wish: Wish, raw: Raw) -> None:
-        from dataclasses import replace
-
+        from ffmpeg_gesso.following import Follower
         from gesso.runtime import Runtime
 
         self._wish, self._raw = wish, raw
@@ -66,6 +68,8 @@ class Model:
         many = BATCH_ON_DEVICE if runtime.device.type != "cpu" else 1
         self.batch = wish.batch or many
         self._runtime = replace(runtime, batch=self.batch)
+        follows = wish.mode == "enhance" and wish.noise == "followed"
+        self._follower = Follower() if follows else None
 
     def apply(self, pictures: Sequence[Any]) -> list[Any]:
         """The pictures treated; those left alone are handed back bit for bit.
@@ -76,7 +80,7 @@ class Model:
         from gesso.frame import Frame
 
         rgb = self._raw.rgb(pictures)
-        frame = Frame.of(rgb)
+        frame = replace(Frame.of(rgb), places=self._places(rgb))
         result = self._step(frame)
         if result is frame:
             return list(pictures)
@@ -90,6 +94,15 @@ class Model:
         if not bool(change.isfinite().all()):
             raise ModelError("a plug-in gave samples that are not finite; update or uninstall it")
         return [self._raw.changed(*pair) for pair in zip(pictures, change, strict=True)]
+
+    def _places(self, rgb: Tensor) -> Tensor | None:
+        """Where the noise of each pixel is; None is at the pixel itself."""
+        import torch
+
+        if self._follower is None:
+            return None
+        frames = rgb.to(self._runtime.device)
+        return torch.stack([self._follower.follow(frame) for frame in frames])
 
     def _step(self, frame: Frame) -> Frame:
         wish = self._wish

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ffmpeg_gesso.filtergraph import pairs
 from gesso.errors import InputError
@@ -30,7 +30,8 @@ OPTIONS = {
     "training_free": "of enhance: 1 is the prior alone",
     "codec": "x264, x265, svtav1, vvenc, ... or a codec of gesso's",
     "quality": "on that codec's scale; crf and qp are the same",
-    "seed": "of the noise, the same in every frame",
+    "seed": "of the noise",
+    "noise": "of enhance: followed, along the motion, or fixed, the same in every frame",
     "device": "auto, cpu, cuda, mps, ...",
     "dtype": "auto, fp32 or bf16",
     "tile": "side of a tile in pixels",
@@ -38,6 +39,8 @@ OPTIONS = {
 }
 SAME = {"crf": "quality", "qp": "quality"}
 MODES = ("identity", "enhance", "preprocess")
+Noise = Literal["followed", "fixed"]
+NOISES = get_args(Noise)
 OFF = ("0", "no", "false", "off")
 LARGEST_BATCH = 256
 
@@ -81,6 +84,7 @@ class Wish:
         target: what the frames come from, or go to; None where nothing says.
         device, dtype, tile: where the model runs; see gesso.Runtime.
         batch: frames at once; None is one on a CPU and four elsewhere.
+        noise: of enhance; whether it goes along with what moves.
     """
 
     mode: Literal["identity", "enhance", "preprocess"]
@@ -91,6 +95,7 @@ class Wish:
     dtype: str = "auto"
     tile: int = 1024
     batch: int | None = None
+    noise: Noise = "followed"
 
     @property
     def idle(self) -> bool:
@@ -137,7 +142,9 @@ def wish_of(arguments: str, coding: Coding | None = None) -> Wish:
     if mode == "enhance":
         options = _enhance(given)
         target = _target(given, None, needed=options.sigma is None and options.tradeoff > 0)
-        return Wish("enhance", enhance=options, target=target, **shared)
+        if (noise := given.get("noise", NOISES[0])) not in NOISES:
+            raise InputError(f"noise must be one of {', '.join(NOISES)}, got {noise!r}")
+        return Wish("enhance", enhance=options, target=target, noise=noise, **shared)
     prepared = _preprocess(given)
     target = _target(given, coding or Coding(), needed=prepared.strength > 0)
     return Wish("preprocess", preprocess=prepared, target=target, **shared)
@@ -186,7 +193,7 @@ def _enhance(given: Mapping[str, str]) -> EnhanceOptions:
 
 def _preprocess(given: Mapping[str, str]) -> PreprocessOptions:
     name = given["preprocess"]
-    _refuse(given, "preprocess", "tradeoff", "sigma", "steps", "sampler", "training_free")
+    _refuse(given, "preprocess", "tradeoff", "sigma", "steps", "sampler", "noise", "training_free")
     return PreprocessOptions(
         given.get("model", None if name == "1" else name),
         float(_real(given, "strength", 1.0) or 0),

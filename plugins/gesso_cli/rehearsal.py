@@ -178,7 +178,7 @@ def _load(folder: Path, size: int) -> int:
         str(folder), local_files_only=True, low_cpu_mem_usage=False, torch_dtype=torch.float32
     )
     model = card.make(Runtime("cpu", "fp32"))
-    side = size // getattr(space_of(model), "factor", 1)
+    side = size // space_of(model).factor
     noisy = torch.zeros(1, network.config.in_channels, side, side)
     level = torch.full((1,), 0.1)
     known = (torch.zeros(1, dtype=torch.long),) if card.role == "estimator" else ()

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gesso.field import noise_field, philox
+from gesso.field import noise_at, noise_field, philox
 
 FULL = 0xFFFFFFFF
 
@@ -69,3 +69,17 @@ def test_seed_and_draw_give_independent_fields(change: dict[str, int]) -> None:
     a = noise_field(0, 0, 128, 128, seed=1).flatten()
     b = noise_field(0, 0, 128, 128, **{"seed": 1, **change}).flatten()
     assert torch.corrcoef(torch.stack([a, b]))[0, 1].abs() < 0.02
+
+
+def test_noise_at_places_is_that_of_the_field() -> None:
+    field = noise_field(3, 5, 40, 50, seed=4, draw=2)[0]
+    torch.manual_seed(0)
+    rows, columns = torch.randint(40, (30, 20)), torch.randint(50, (30, 20))
+    found = noise_at(rows + 3, columns + 5, seed=4, draw=2)[0]
+    assert torch.equal(found, field[:, rows, columns])
+
+
+def test_places_before_the_field_have_noise_too() -> None:
+    found = noise_at(torch.full((64, 64), -5), torch.arange(-64, 0), seed=1)
+    assert found.isfinite().all()
+    assert (found.std() - 1).abs() < 0.1

@@ -162,3 +162,30 @@ def test_no_estimate_lies_further_off_than_noise_reaches(frame: Frame, sampler: 
     # on [0, 1]: the noise itself, and four deviations of it
     furthest = (out.rgb - frame.rgb).abs().max()
     assert 2 * sigma / 2 < furthest < (5 + 4 * 4) * sigma / 2
+
+
+class Nothing:
+    """A denoiser that leaves all the noise in."""
+
+    grid, device = 16, torch.device("cpu")
+
+    def __call__(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+def test_noise_is_that_of_the_places() -> None:
+    runtime = replace(CPU, tile=128, overlap=64)
+
+    def noise(places: torch.Tensor | None) -> torch.Tensor:
+        grey = replace(Frame.of(torch.full((2, 3, 200, 150), 0.5)), places=places)
+        plan = Plan(torch.tensor([0.02, 0.02]), "one-step", 1)
+        return travel(grey, plan, Nothing(), runtime).rgb
+
+    rows, columns = torch.meshgrid(torch.arange(200), torch.arange(150), indexing="ij")
+    own = torch.stack([rows, columns])
+    still = noise(None)
+    assert torch.equal(noise(torch.stack([own, own])), still)
+    gone, stood = noise(torch.stack([own + torch.tensor([[[30]], [[-20]]]), own]))
+    assert torch.equal(stood, still[1])
+    # Tiles blend elsewhere, and so round elsewhere.
+    torch.testing.assert_close(gone[:, :170, 20:], still[0, :, 30:, :130], rtol=0, atol=1e-6)

@@ -15,7 +15,6 @@ from gesso.autoencoder import Autoencoder
 from gesso.checkpoints.folder import PROMPT, Checkpoint, Part
 from gesso.codec import get_codec, interpolate_anchors
 from gesso.errors import ModelError
-from gesso.field import noise_field
 from gesso.space import Space
 
 if TYPE_CHECKING:
@@ -75,19 +74,14 @@ class LatentSpace(Space):
         """See :class:`gesso.space.Space`; latents have no bounds."""
         return clean
 
-    def noise(self, box: Box, seed: int, draw: int, device: torch.device) -> Tensor:
+    def noise(
+        self, box: Box, seed: int, draw: int, device: torch.device, places: Tensor | None = None
+    ) -> Tensor:
         """See :class:`gesso.space.Space`."""
-        top, left, height, width = (
-            length // self.factor for length in (box.top, box.left, box.height, box.width)
-        )
         # A field has three channels: as many fields as it takes, each its own draw.
         fields = -(-self.channels // 3)
-        parts = [
-            noise_field(
-                top, left, height, width, seed=seed, draw=draw * fields + part, device=device
-            )
-            for part in range(fields)
-        ]
+        draws = range(draw * fields, (draw + 1) * fields)
+        parts = [self._field(box, seed, each, device, places) for each in draws]
         return torch.cat(parts, 1)[:, : self.channels]
 
 

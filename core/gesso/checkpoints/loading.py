@@ -101,12 +101,11 @@ def _layout(checkpoint: Checkpoint, runtime: Runtime) -> Layout:
         condition["encoder_hidden_states"] = embedding
     vae = checkpoint.vae
     space = PIXELS if vae is None else LatentSpace(build_autoencoder(vae, runtime))
-    factor = getattr(space, "factor", 1)
     # Every level but the last halves the size.
-    grid = factor * 2 ** (len(config["block_out_channels"]) - 1)
+    grid = space.factor * 2 ** (len(config["block_out_channels"]) - 1)
     size = config.get("sample_size")
     side = min(size) if isinstance(size, list) else size
-    tile = None if side is None else max(grid, side * factor // grid * grid)
+    tile = None if side is None else max(grid, side * space.factor // grid * grid)
     return Layout(grid, tile, space, runtime.dtype, condition)
 
 

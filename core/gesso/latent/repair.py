@@ -145,7 +145,7 @@ def repair(
 def _tiles(denoiser: Denoiser, runtime: Runtime) -> tuple[int, int, int]:
     """The grid, the tile and the overlap, in latents."""
     runtime = fitted(runtime, denoiser, denoiser.grid)
-    factor = getattr(space_of(denoiser), "factor", 1)
+    factor = space_of(denoiser).factor
     unit = max(1, denoiser.grid // factor)
     tile = max(unit, runtime.tile // factor // unit * unit)
     return unit, tile, min(runtime.overlap // factor, tile // 2) // unit * unit

@@ -117,6 +117,17 @@ def test_noise_of_latents_is_of_their_position() -> None:
     assert float((torch.corrcoef(draws.flatten(1)) - torch.eye(12)).abs().max()) < 0.15
 
 
+def test_noise_of_latents_goes_with_its_places() -> None:
+    space = LatentSpace(Autoencoder(tiny_vae()))
+    box, device = Box(0, 0, 64, 48), torch.device("cpu")
+    rows, columns = torch.meshgrid(torch.arange(64), torch.arange(48), indexing="ij")
+    places = torch.stack([rows + 2 * 7, columns - 2 * 5])  # a latent sample is two pixels
+    still = space.noise(box, 3, 1, device)
+    assert torch.equal(space.noise(box, 3, 1, device, torch.stack([rows, columns])), still)
+    moved = space.noise(box, 3, 1, device, places)
+    assert torch.equal(moved[:, :, :-7, 5:], still[:, :, 7:, :-5])
+
+
 def test_levels_are_the_errors_of_one_compression() -> None:
     levels = measured_levels(lambda pixels: pixels * 3, 256)
     assert len(levels) == 6 and levels == sorted(levels)

@@ -13,23 +13,23 @@ from typer.testing import CliRunner
 import gesso_hooks
 from ffmpeg_gesso.flicker import _wish, measure
 from gesso.errors import GessoError, InputError
-from gesso.field import noise_field
+from gesso.field import noise_at, noise_field
 from gesso.frame import Frame
 from gesso.programs import ffmpeg
 from gesso.target import Target
 from gesso_cli.app import build
 
-pytest.importorskip("skimage")
+pytest.importorskip("cv2")
 pytest.importorskip("av")
 NODE = "enhance=fast:sigma=0.1"
 
 
-def make(path: Path, *options: str) -> Path:
+def make(path: Path, *options: str, size: str = "64x48") -> Path:
     try:
         binary = ffmpeg()
     except InputError as error:
         pytest.skip(str(error))
-    source = ["-f", "lavfi", "-i", "testsrc2=s=64x48:r=5", *options, "-c:v", "ffv1"]
+    source = ["-f", "lavfi", "-i", f"testsrc2=s={size}:r=5", *options, "-c:v", "ffv1"]
     subprocess.run([binary, "-v", "error", "-nostdin", *source, str(path)], check=True)
     return path
 
@@ -41,6 +41,15 @@ def still(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make(path, "-vf", "trim=end_frame=1,loop=-1:1,format=yuv444p", "-frames:v", "5")
 
 
+@pytest.fixture(scope="module")
+def pan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A texture that goes to the left, two pixels a frame."""
+    path = tmp_path_factory.mktemp("clips") / "pan.mkv"
+    texture = "trim=end_frame=1,noise=alls=80,gblur=2,loop=-1:1,setpts=N/5/TB"
+    window = "crop=96:64:x=20+2*n:y=20:exact=1,format=yuv444p"
+    return make(path, "-vf", f"{texture},{window}", "-frames:v", "6", size="256x128")
+
+
 @pytest.fixture(autouse=True)
 def noisy(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """A model that shows its noise; the seeds that it got."""
@@ -49,6 +58,8 @@ def noisy(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     def after_decode(frame: Frame, target: Any, options: Any, runtime: Any) -> Frame:
         seeds.append(options.seed)
         field = noise_field(0, 0, *frame.rgb.shape[-2:], seed=options.seed)
+        if frame.places is not None:
+            field = noise_at(*frame.places[0], seed=options.seed)
         return Frame.of((frame.rgb + 0.05 * field).clamp(0, 1))
 
     monkeypatch.setattr(gesso_hooks, "after_decode", after_decode)
@@ -58,12 +69,19 @@ def noisy(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_a_fresh_field_flickers_and_a_fixed_one_does_not(still: Path, noisy: list[int]) -> None:
     found = measure(still, [], f"{NODE}:seed=7", 4)
     rows = {row["way"]: row for row in found["rows"]}
-    assert list(rows) == ["plain", "fixed", "fresh"]
+    assert list(rows) == ["plain", "fixed", "followed", "fresh"]
     assert (found["frames"], found["still"]) == (4, 1)
     assert rows["plain"]["flicker"] == rows["fixed"]["flicker"] == 0
+    assert rows["followed"]["flicker"] == 0
     assert rows["fresh"]["flicker"] > 5
     assert rows["fresh"]["warped_error"] > 5 > rows["fixed"]["warped_error"]
-    assert sorted(noisy) == [7, 7, 7, 7, 8, 9, 10]
+    assert sorted(noisy) == [7] * 8 + [8, 9, 10]
+
+
+def test_noise_that_follows_a_pan_has_less_warped_error(pan: Path) -> None:
+    rows = {row["way"]: row for row in measure(pan, [], NODE, 6)["rows"]}
+    assert rows["plain"]["warped_error"] < 3
+    assert rows["followed"]["warped_error"] < 0.6 * rows["fixed"]["warped_error"]
 
 
 def test_a_coded_clip_is_compared_with_its_source(still: Path) -> None:
@@ -72,7 +90,7 @@ def test_a_coded_clip_is_compared_with_its_source(still: Path) -> None:
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
     rows = {row["way"]: row for row in found["rows"]}
-    assert list(rows) == ["source", "plain", "fixed", "fresh"]
+    assert list(rows) == ["source", "plain", "fixed", "followed", "fresh"]
     assert rows["source"]["psnr"] is None
     assert rows["plain"]["psnr"] > rows["fixed"]["psnr"] > 15
     assert rows["fixed"]["flicker"] < rows["fresh"]["flicker"]
@@ -85,7 +103,7 @@ def test_the_table_names_every_way(still: Path) -> None:
     result = CliRunner().invoke(build(), arguments)
     assert result.exit_code == 0, result.output
     assert "64x48, 2 frames, 100 % of pixels still" in result.stdout
-    assert all(word in result.stdout for word in ("plain", "fixed", "fresh", "warped error"))
+    assert all(word in result.stdout for word in ("plain", "followed", "fresh", "warped error"))
 
 
 @pytest.mark.parametrize(

@@ -9,21 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from ffmpeg_gesso import steadiness
-from ffmpeg_gesso.steadiness import Motion, Tally, flow_library, warp
-from gesso.errors import InputError
+from ffmpeg_gesso.steadiness import Motion, Tally
 from gesso.field import noise_field
 
+pytest.importorskip("cv2")
 SHIFT = (2.0, -3.0)
-
-
-@pytest.fixture(params=["skimage", "cv2"])
-def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Each library for optical flow that is installed."""
-    name: str = request.param
-    pytest.importorskip(name)
-    monkeypatch.setattr(steadiness, "flow_library", lambda: name)
-    return name
 
 
 def texture(down: float = 0, right: float = 0, side: int = 96) -> Tensor:
@@ -46,13 +36,13 @@ def tally(show: Callable[[int], Tensor], source: Callable[[int], Tensor]) -> Tal
     return found
 
 
-def test_equal_frames_do_not_flicker(library: str) -> None:
+def test_equal_frames_do_not_flicker() -> None:
     found = tally(lambda number: texture(), lambda number: texture())
     assert found.flicker == 0
     assert found.warped_error < 1e-3
 
 
-def test_one_noise_field_flickers_less_than_many(library: str) -> None:
+def test_one_noise_field_flickers_less_than_many() -> None:
     def source(number: int) -> Tensor:
         return texture()
 
@@ -64,7 +54,7 @@ def test_one_noise_field_flickers_less_than_many(library: str) -> None:
     assert fixed.warped_error < 0.1 < fresh.warped_error
 
 
-def test_what_moves_evenly_has_no_warped_error(library: str) -> None:
+def test_what_moves_evenly_has_no_warped_error() -> None:
     def source(number: int) -> Tensor:
         return texture(number * SHIFT[0], number * SHIFT[1])
 
@@ -78,22 +68,6 @@ def test_what_moves_evenly_has_no_warped_error(library: str) -> None:
     assert stuck.warped_error > 10 * moved.warped_error
 
 
-def test_warping_by_a_known_flow_is_exact() -> None:
-    flow = torch.tensor(SHIFT)[:, None, None].expand(2, 96, 96)
-    found, inside = warp(texture(*SHIFT), flow)
-    assert torch.allclose(found[:, inside], texture()[:, inside], atol=1e-5)
-    assert inside.sum() == (96 - 2) * (96 - 3)
-
-
-def test_where_everything_moves_there_is_no_flicker_to_tell(library: str) -> None:
+def test_where_everything_moves_there_is_no_flicker_to_tell() -> None:
     found = tally(lambda number: texture(), lambda number: texture() * (number % 2))
     assert math.isnan(found.flicker)
-
-
-def test_a_library_for_flow_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(name: str) -> None:
-        raise ImportError(name)
-
-    monkeypatch.setattr(steadiness, "import_module", missing)
-    with pytest.raises(InputError, match="scikit-image"):
-        flow_library()

@@ -63,6 +63,8 @@ def test_av1_s_crf_becomes_avif_s_quality() -> None:
         ("enhance=fast:codec=x264:crf=high", "must be a number, got 'high'"),
         ("enhance=fast:codec=x264:crf=99", "quality"),
         ("enhance=fast:sigma=1:seed=-1", "seed must be a whole number in"),
+        ("enhance=fast:sigma=1:noise=white", "noise must be one of followed, fixed"),
+        ("preprocess=1:codec=jpeg:quality=9:noise=fixed", "takes no noise"),
         ("enhance=fast:codec=what:quality=3", "what"),
         ("identity:batch=0", "batch must be a whole number in"),
     ],
