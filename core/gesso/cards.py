@@ -37,10 +37,8 @@ DEFAULTS: dict[Role, str] = {
     "codec": "hyperprior-2",
     "autoencoder": "autoencoder",
 }
-
-
-# Presets whose default prior is another one.
-PRIORS = {"fast": "consistency", "medium": "consistency"}
+# Samplers of consistency models; the others need a prior that was not distilled.
+CONSISTENCY = ("one-step", "multistep")
 
 
 @dataclass(frozen=True)
@@ -207,9 +205,9 @@ def get_model(name: str | None, role: Role) -> ModelCard:
     )
 
 
-def default_prior(preset: str) -> str:
-    """The prior that serves a preset where the user names none."""
-    return PRIORS.get(preset, DEFAULTS["prior"])
+def default_prior(sampler: str | None = None) -> str:
+    """The prior where the user names none: the one for that sampler; None is the preset's."""
+    return "consistency" if sampler in (None, *CONSISTENCY) else DEFAULTS["prior"]
 
 
 @lru_cache(maxsize=4)

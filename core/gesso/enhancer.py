@@ -28,7 +28,7 @@ from gesso.runtime import Runtime
 from gesso.target import Target
 from gesso.trajectory import STEP_SIZE, Degrade, Plan, sampler_of, travel
 
-__all__ = ["enhance", "enhance_frame", "target_of"]
+__all__ = ["enhance", "enhance_frame", "sampler_for", "target_of"]
 
 
 def enhance(
@@ -70,7 +70,7 @@ def enhance(
             is what ``codec`` and ``quality`` say, if they say anything.
         sigma: explicit noise level on [-1, 1] pixels instead of codec and quality.
         steps: explicit number of model evaluations instead of the preset's.
-        step_size: of the constraint in preset slow.
+        step_size: of the constraint of sampler ``dps``.
         sampler: ``one-step``, ``multistep``, ``ode``, ``sde`` or ``dps`` instead of the
             preset's.
         runtime: device, dtype, tiles, progress.
@@ -143,7 +143,7 @@ def enhance_frame(
             "faithful needs the coefficients of a JPEG file; pass the opened file itself, "
             "or leave faithful out"
         )
-    card = get_model(options.model or default_prior(options.preset), "prior")
+    card = get_model(options.model or default_prior(options.sampler), "prior")
     denoiser = cast(Denoiser, load(card.name, runtime=runtime))
     estimator = _estimator(target, options, runtime)
     plan = _plan(card, frame, target, options, estimator is not None)
@@ -154,6 +154,22 @@ def enhance_frame(
     if options.faithful is not False and target and target.jpeg:
         return project(natural, target.jpeg)
     return natural
+
+
+def sampler_for(options: EnhanceOptions) -> Sampler:
+    """The sampler that a preset stands for, with the model that it takes.
+
+    Raises:
+        InputError: a preset that the model has not.
+    """
+    card = get_model(options.model or default_prior(options.sampler), "prior")
+    return _sampler(_preset(card, options), options)[1]
+
+
+def _sampler(preset: Mapping[str, Any], options: EnhanceOptions) -> tuple[int, Sampler]:
+    """Number of evaluations, and what spends them."""
+    steps = options.steps or int(preset["steps"])
+    return steps, options.sampler or sampler_of(preset, steps)
 
 
 def _estimator(
@@ -173,8 +189,7 @@ def _plan(
     estimated: bool,
 ) -> Plan:
     preset = _preset(card, options)
-    steps = options.steps or int(preset["steps"])
-    sampler = options.sampler or sampler_of(preset, steps)
+    steps, sampler = _sampler(preset, options)
     if options.sigma is not None:
         sigmas = torch.full((frame.batch,), options.sigma)
     elif target is None:
@@ -190,6 +205,7 @@ def _plan(
         frame,
         STEP_SIZE if options.step_size is None else options.step_size,
         float(preset.get("s_noise", 1.0)),
+        float(preset.get("last_level", Plan.last_level)),
     )
 
 

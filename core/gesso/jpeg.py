@@ -184,7 +184,7 @@ def coefficients_for(
 
     Args:
         options: ``faithful=True`` must have it, None is content without, as is the constraint
-            of preset ``slow``.
+            of sampler ``dps``.
         read: how to come by it.
         quality: what the user says of the picture's past. A file of another quality was made
             since, of a picture that had lost more already: it is left out unless asked for.
@@ -194,7 +194,8 @@ def coefficients_for(
     """
     if options.faithful:
         return read()
-    if options.faithful is False and options.preset != "slow":
+    # Some models' preset slow is that sampler.
+    if options.faithful is False and options.preset != "slow" and options.sampler != "dps":
         return None
     try:
         found = read()

@@ -93,7 +93,7 @@ class EnhanceOptions:
         posterior_mean: estimate the picture of least square error before noise is added.
         faithful: keep to what the JPEG file states of every coefficient; None does so where
             the file is at hand.
-        step_size: of the codec's constraint in preset slow; None is the measured default.
+        step_size: of the codec's constraint of sampler ``dps``; None is the measured default.
     """
 
     model: str | None = None

@@ -8,6 +8,7 @@ Compression", forward process then denoising) does it. Pictures are (B, 3, H, W)
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from itertools import pairwise
 from typing import cast
@@ -27,6 +28,7 @@ __all__ = [
     "dps_sde",
     "euler_sde",
     "karras_sigmas",
+    "low_frequencies_of",
     "multistep_consistency",
 ]
 
@@ -52,8 +54,32 @@ def denoise(denoiser: Denoiser, x: Tensor, sigma: float) -> Tensor:
     return denoiser(x, x.new_full((len(x),), sigma))
 
 
+def low_frequencies_of(reference: Tensor, x: Tensor, deviation: float) -> Tensor:
+    """``x`` with the low frequencies of ``reference``: x + low(reference - x).
+
+    Choi et al., "ILVR: conditioning method for denoising diffusion probabilistic models", ICCV
+    2021, Eq. 8, with a Gaussian as the low pass.
+
+    Args:
+        reference, x: (B, C, H, W).
+        deviation: of the Gaussian, in samples.
+    """
+    reach = math.ceil(3 * deviation)
+    places = torch.arange(-reach, reach + 1, device=x.device, dtype=x.dtype)
+    kernel = (-(places**2) / (2 * deviation**2)).exp()
+    kernel = (kernel / kernel.sum()).expand(x.shape[1], 1, 1, -1)
+    low = F.pad(reference - x, (reach,) * 4, mode="replicate")
+    low = F.conv2d(low, kernel, groups=x.shape[1])
+    return x + F.conv2d(low, kernel.transpose(2, 3), groups=x.shape[1])
+
+
 def multistep_consistency(
-    denoiser: Denoiser, x: Tensor, sigmas: Tensor, draw: Draw, s_noise: float = 1.0
+    denoiser: Denoiser,
+    x: Tensor,
+    sigmas: Tensor,
+    draw: Draw,
+    s_noise: float = 1.0,
+    hold: Callable[[Tensor], Tensor] = lambda clean: clean,
 ) -> Tensor:
     """Noise onto the last estimate, and a new one of that: each knows more of the texture.
 
@@ -65,11 +91,12 @@ def multistep_consistency(
         sigmas: levels; one is :func:`denoise`.
         draw: fresh white noise of x's shape for step 1, 2, ...
         s_noise: ratio of the noise that is added to the level that the model is told.
+        hold: what becomes of every estimate, so that they do not go astray.
     """
     first, *others = cast(list[float], sigmas.tolist())
-    clean = denoise(denoiser, x, first)
+    clean = hold(denoise(denoiser, x, first))
     for step, level in enumerate(others, start=1):
-        clean = denoise(denoiser, clean + level * s_noise * draw(step), level)
+        clean = hold(denoise(denoiser, clean + level * s_noise * draw(step), level))
     return clean
 
 

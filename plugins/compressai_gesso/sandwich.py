@@ -49,7 +49,7 @@ class Sandwich(Sides):
             ``quality``, and where that is not known by how many bits a picture has taken.
         quality: on the scale of CompressAI's zoo, 1 to 8.
         codec: name of the registered codec that ``quality`` belongs to.
-        genuine: whether the weights are those of that codec, through which preset ``slow``
+        genuine: whether the weights are those of that codec, through which sampler ``dps``
             then holds to the file; otherwise it is the SDE alone.
         weights: what they are called, for reports; None where nobody knows.
         sides: see :class:`compressai_gesso.sides.Sides`.

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import gesso_hooks
 from compressai_gesso.asking import as_enhance, as_preprocess
+from gesso.enhancer import sampler_for
 from gesso.errors import InputError, ModelError
 from gesso.frame import Frame
 from gesso.options import PreprocessOptions
@@ -95,17 +96,16 @@ class Sides(nn.Module):
         options = self.enhance_options
         if options is None:
             return x
-        sampler = options.sampler
-        if options.preset == "slow" and sampler is None and not self.constrained():
-            sampler = "sde"
-        wish = replace(options, sampler=sampler)
+        wish = options
+        if not self.constrained() and sampler_for(options) == "dps":
+            wish = replace(options, sampler="sde")
         return self._each(
             x,
             lambda frame, i: gesso_hooks.after_decode(frame, targets[i], wish, self._runtime()),
         )
 
     def constrained(self) -> bool:
-        """Whether preset ``slow`` can hold to the file through the target's own codec."""
+        """Whether sampler ``dps`` can hold to the file through the target's own codec."""
         return True
 
     def _runtime(self) -> Runtime:

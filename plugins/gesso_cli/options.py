@@ -182,7 +182,7 @@ SamplerOption = Annotated[
 StepSize = Annotated[
     float | None,
     typer.Option(
-        min=0.0, max=100.0, help="Of the codec's constraint in preset slow.", rich_help_panel=MORE
+        min=0.0, max=100.0, help="Of the codec's constraint of sampler dps.", rich_help_panel=MORE
     ),
 ]
 Dtype = Annotated[
@@ -226,13 +226,13 @@ def runtime_of(device: str, dtype: str, tile: int, progress: Tick | None = None)
     return runtime
 
 
-def known_model(name: str | None, role: Role = "prior", preset: str = "fast") -> str:
+def known_model(name: str | None, role: Role = "prior", sampler: str | None = None) -> str:
     """The name of a registered model; a folder with a card is registered first.
 
     Args:
-        name: as the user gave it; None is the default of the role, and of a prior's preset.
+        name: as the user gave it; None is the default of the role, and of a prior's sampler.
         role: what it must be.
-        preset: what a prior must do.
+        sampler: of a prior; None is the preset's.
 
     Raises:
         ModelError: no such model, or no card in the folder.
@@ -240,7 +240,7 @@ def known_model(name: str | None, role: Role = "prior", preset: str = "fast") ->
     from gesso.cards import ModelCard, default_prior, get_model, models, register_model
 
     if name is None and role == "prior":
-        name = default_prior(preset)
+        name = default_prior(sampler)
 
     if name is None or name in models() or not (Path(name) / "card.json").is_file():
         return get_model(name, role).name
@@ -267,7 +267,7 @@ def enhance_options(
     """What these options ask for, of a model that is known by then."""
     from gesso.options import EnhanceOptions
 
-    name = known_model(model, preset=preset.value)
+    name = known_model(model, sampler=sampler and sampler.value)
     return EnhanceOptions(
         name,
         preset.value,

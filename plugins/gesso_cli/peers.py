@@ -140,7 +140,7 @@ def _options(
             lacking = {"gesso": str(error)}
         return wishes, lacking
     try:
-        name: str | None = o.known_model(model, "prior", preset.value)
+        name: str | None = o.known_model(model)
     except ModelError as error:
         if model is not None:
             raise

@@ -44,7 +44,7 @@ def priors_of(
         if preset not in PRESETS:
             raise InputError(f"no preset {preset!r}; there are {', '.join(PRESETS)}")
         try:
-            cards = named or [get_model(default_prior(preset), "prior")]
+            cards = named or [get_model(default_prior(), "prior")]
         except ModelError as error:
             lacking[preset] = str(error)
             continue

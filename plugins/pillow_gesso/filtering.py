@@ -42,7 +42,7 @@ class Enhance(ImageFilter.MultibandFilter):
             known; False adds the noise to the decoded picture itself.
         faithful: keep to the coefficients that the JPEG file states; for ENHANCED-JPEG, since
             a filter never sees the file. None does so where it can.
-        step_size: of the codec's constraint in preset slow.
+        step_size: of the codec's constraint of sampler ``dps``.
 
     Raises:
         InputError: a value out of its range, an unknown codec, or one of codec and quality

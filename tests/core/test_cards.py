@@ -10,8 +10,17 @@ import pytest
 import torch
 
 import gesso
-from gesso.cards import ModelCard, embedded, get_model, load, models, register_model
+from gesso.cards import (
+    ModelCard,
+    default_prior,
+    embedded,
+    get_model,
+    load,
+    models,
+    register_model,
+)
 from gesso.errors import ModelError
+from gesso.options import PRESETS, SAMPLERS
 from gesso.runtime import Runtime
 
 FP32 = Runtime("cpu", "fp32")
@@ -128,3 +137,18 @@ def test_the_embedded_prior_denoises() -> None:
             out = denoiser(noisy, torch.tensor([sigma]))
         before, after = ((x - clean).square().mean().log10() * -10 for x in (noisy, out))
         assert float(after - before) > gain
+
+
+def test_a_sampler_has_a_prior_of_its_own() -> None:
+    by_sampler = {name: default_prior(name) for name in (None, *SAMPLERS)}
+    assert by_sampler == {
+        None: "consistency",
+        "one-step": "consistency",
+        "multistep": "consistency",
+        "ode": "prior",
+        "sde": "prior",
+        "dps": "prior",
+    }
+    for preset in PRESETS:
+        assert preset in get_model(default_prior(), "prior").settings["presets"]
+        assert preset in get_model("prior", "prior").settings["presets"]

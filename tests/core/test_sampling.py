@@ -20,6 +20,7 @@ from gesso.sampling import (
     dps_sde,
     euler_sde,
     karras_sigmas,
+    low_frequencies_of,
     multistep_consistency,
 )
 
@@ -115,6 +116,25 @@ def test_each_consistency_step_gets_noise_of_its_own_level() -> None:
     out = multistep_consistency(model, x, levels, lambda step: torch.full_like(x, step), 1.5)
     assert told == pytest.approx(levels.tolist())
     assert torch.allclose(out, torch.full_like(x, 1.5 * (0.2 * 1 + 0.1 * 2)))
+
+
+def test_every_consistency_step_is_held() -> None:
+    x, levels = torch.zeros(1, 3, 4, 4), torch.tensor([0.3, 0.2, 0.1])
+    out = multistep_consistency(
+        lambda x, sigma: x + 1, x, levels, lambda step: x, hold=lambda clean: clean / 2
+    )
+    assert torch.allclose(out, torch.full_like(x, ((1 / 2 + 1) / 2 + 1) / 2))
+
+
+def test_low_frequencies_come_from_the_reference_and_high_ones_stay() -> None:
+    places = torch.arange(256.0).expand(1, 3, 256, 256)
+    slow, fast = (2 * math.pi * places / 128).sin(), (2 * math.pi * places / 8).sin()
+    out = low_frequencies_of(0.5 + slow, 0.1 * slow + fast, 4)[..., 16:-16]
+    wanted = (0.5 + slow + fast)[..., 16:-16]
+    # The Gaussian passes exp(-(2 pi 4 / wavelength)**2 / 2): 98 % of one, 0.7 % of the other.
+    assert (out - wanted).abs().max() < 0.03
+    same = torch.rand(1, 3, 8, 8)
+    torch.testing.assert_close(low_frequencies_of(same, same, 4), same)
 
 
 def test_the_sde_draws_from_the_prior() -> None:

@@ -225,7 +225,7 @@ def describe(
         card, steps = plan(options)
         found = {**asdict(options), "steps": steps}
         return {**found, "model": card.name, "sha256": card.sha256} if card else found
-    prior = get_model(options.model or default_prior(options.preset), "prior")
+    prior = get_model(options.model or default_prior(options.sampler), "prior")
     found = {**asdict(options), "model": prior.name, "sha256": prior.sha256}
     if options.posterior_mean and models("estimator"):
         found["estimator_sha256"] = get_model(None, "estimator").sha256

@@ -16,6 +16,7 @@ from compressai_gesso.library import library
 from compressai_gesso.sandwich import Sandwich, _level
 from gesso.errors import InputError, ModelError
 from gesso.frame import Frame
+from gesso.options import EnhanceOptions
 from gesso.target import Target
 from gesso_hooks import hookimpl
 from gesso_hooks.manager import manager
@@ -150,10 +151,11 @@ def test_where_nothing_states_the_quality_the_bits_do(noted: Noted) -> None:
 
 
 @torch.no_grad()
-def test_slow_holds_to_the_file_through_the_right_weights_alone(noted: Noted) -> None:
+def test_dps_holds_to_the_file_through_the_right_weights_alone(noted: Noted) -> None:
     x, base = pictures(64, 64), network()
+    wish = EnhanceOptions("prior", "slow")
     for genuine, sampler in ((True, None), (False, "sde")):
-        net = Sandwich(base, quality=3, genuine=genuine, preset="slow").eval()
+        net = Sandwich(base, quality=3, genuine=genuine, enhance=wish).eval()
         net.decompress(**net.compress(x))
         assert noted.after[-1][1].sampler == sampler
     net = Sandwich(base, quality=3, genuine=True)

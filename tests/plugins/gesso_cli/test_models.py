@@ -94,7 +94,7 @@ def test_a_folder_of_diffusers_is_shown_alone(run: Run, tmp_path: Path) -> None:
 def test_a_folder_is_a_model(tiny: Path) -> None:
     assert known_model(str(tiny)) == "tiny"
     assert models()["tiny"].folder == tiny
-    assert (known_model(None), known_model(None, preset="slow")) == ("consistency", "prior")
+    assert (known_model(None), known_model(None, sampler="dps")) == ("consistency", "prior")
     with pytest.raises(ModelError, match="holds no model"):
         known_model(str(tiny.parent))
 
