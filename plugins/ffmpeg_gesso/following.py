@@ -17,7 +17,8 @@ __all__ = ["Follower"]
 
 SIDE = 9  # of the neighbourhood that tells whether a motion is one
 GAIN = 0.5  # what it must leave of the change, at most; 0.7 and 0.35 gave much the same
-FRESH = 1 << 20  # rows from the places of one frame to the next frame's; no picture is as high
+FRESH = 1 << 20  # from the places of one frame to the next frame's; no picture is as high or wide
+ROWS = 1 << 12  # of such places, before they go on beside them: a field has 32 bits each way
 
 
 class Follower:
@@ -71,7 +72,8 @@ class Follower:
         heir = torch.full_like(claim.view(-1), -1)
         heir.scatter_reduce_(0, wanted.view(-1), claim.view(-1), "amax")
         kept = heir[wanted] == claim
-        fresh = own + torch.tensor([self._number * FRESH, 0], device=now.device)[:, None, None]
+        across, down = divmod(self._number, ROWS)
+        fresh = own + FRESH * torch.tensor([down, across], device=now.device)[:, None, None]
         apart = _taken(self._apart, source) + moves * (source - there)
         self._places = torch.where(kept, _taken(self._places, source), fresh)
         self._apart = torch.where(kept, apart, 0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from threading import Lock
 from typing import Any
 
 import torch
@@ -17,6 +18,8 @@ __all__ = ["STILL", "around", "check_library", "flow", "luma", "warp"]
 LUMA = (0.2126, 0.7152, 0.0722)
 STILL = 1 / 255  # mean change of a neighbourhood in which nothing moves
 SMALLEST = 32  # side of a picture; OpenCV 4.11 breaks down below 12
+
+_THREADS = Lock()  # their number is OpenCV's as a whole
 
 
 def luma(frame: Tensor) -> Tensor:
@@ -40,13 +43,14 @@ def flow(before: Tensor, after: Tensor, thorough: bool = False) -> Tensor:
     cv2 = check_library()
     presets = (cv2.DISOPTICAL_FLOW_PRESET_FAST, cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     planes = [_bytes(each) for each in (before, after)]
-    threads = cv2.getNumThreads()
-    # What it finds depends on how many threads share the rows.
-    cv2.setNumThreads(1)
-    try:
-        found = cv2.DISOpticalFlow_create(presets[thorough]).calc(*planes, None)
-    finally:
-        cv2.setNumThreads(threads)
+    with _THREADS:
+        threads = cv2.getNumThreads()
+        # What it finds depends on how many threads share the rows.
+        cv2.setNumThreads(1)
+        try:
+            found = cv2.DISOpticalFlow_create(presets[thorough]).calc(*planes, None)
+        finally:
+            cv2.setNumThreads(threads)
     height, width = before.shape
     return torch.from_numpy(found.transpose(2, 0, 1)[::-1, :height, :width].copy())
 

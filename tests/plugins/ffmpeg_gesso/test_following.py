@@ -80,7 +80,7 @@ def test_a_pan_by_parts_of_a_pixel_adds_up() -> None:
 @pytest.mark.parametrize("move", [pan(1.3, -2.6), zoom, cut])
 def test_no_place_is_taken_twice(move: Move) -> None:
     for number, places in enumerate(followed(move, 12)):
-        keys = places[0] * FRESH + places[1]
+        keys = places[0] * 2**40 + places[1]
         assert keys.unique().numel() == SIDE * SIDE, number
         assert int(places[0].max()) < (number + 1) * FRESH
 
@@ -97,6 +97,14 @@ def test_what_comes_into_sight_gets_noise_of_its_own() -> None:
     assert (second[0, :, :3] >= FRESH).float().mean() > 0.85
     assert (second[0, :, 8:] < FRESH).float().mean() > 0.95
     assert (first[0] < FRESH).all()
+
+
+def test_long_videos_have_places_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ffmpeg_gesso.following.ROWS", 3)
+    for places in followed(pan(1.3, -2.6), 12):
+        assert (places[0] * 2**40 + places[1]).unique().numel() == SIDE * SIDE
+        assert int(places[0].max()) < 3 * FRESH
+        assert int(places[1].max()) < 4 * FRESH
 
 
 def test_after_a_cut_noise_stays_where_it_was() -> None:
