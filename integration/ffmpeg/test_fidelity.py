@@ -33,6 +33,10 @@ CASES = {
     "moved": ("-itsoffset 2 -i rich.mkv -vf NODE -c:v libx264 -c:a copy", "mkv"),
     "another rate": ("-i hdr.mp4 -vf NODE -r 24 -c:v libx264 -c:a copy", "mp4"),
     "a transport stream": ("-i rich.ts -vf NODE -c:v libx264 -c:a copy", "mp4"),
+    "pixels that are not square": (
+        "-i rich.mkv -vf setsar=128/117:max=128,NODE -c:v libx264",
+        "mp4",
+    ),
     "full range": ("-i full.avi -vf NODE -c:v libx264", "mp4"),
     "RGB": ("-i rgb.mkv -vf NODE -c:v libx264", "mkv"),
     "12 bit 4:4:4": ("-i hdr.mp4 -vf format=yuv444p12le,NODE -c:v ffv1", "mkv"),

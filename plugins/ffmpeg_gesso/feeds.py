@@ -36,7 +36,10 @@ class Opened:
     @property
     def head(self) -> str:
         """Filters that give the frames what a pipe cannot carry."""
-        return f"settb={self.base},setsar={self.aspect or 0}"
+        aspect = self.aspect or "0/1"
+        # setsar rounds to numbers of up to 100 if it is not told another bound.
+        largest = max(map(int, aspect.split("/")))
+        return f"settb={self.base},setsar={aspect}:max={largest}"
 
     @property
     def input(self) -> list[str]:
