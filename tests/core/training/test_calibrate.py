@@ -127,7 +127,10 @@ def test_drops_are_those_of_the_error(files: list[Path]) -> None:
         assert drop == pytest.approx(expected, abs=0.3)
 
 
-def test_the_ratio_that_is_found_gives_the_drop_that_was_wanted(files: list[Path]) -> None:
+@pytest.mark.parametrize("wanted", [1.0, 2.6])
+def test_the_ratio_that_is_found_gives_the_drop_that_was_wanted(
+    wanted: float, files: list[Path]
+) -> None:
     codec = get_codec("jpeg")
 
     def error(frame: Frame, target: Target) -> Frame:
@@ -138,15 +141,15 @@ def test_the_ratio_that_is_found_gives_the_drop_that_was_wanted(files: list[Path
 
     told: list[tuple[int, int]] = []
     rows = fit_noise_scale(
-        files[:3], codec, (40, 10), 1.0, error, enhanced, lambda *step: told.append(step)
+        files[:3], codec, (40, 10), wanted, error, enhanced, lambda *step: told.append(step)
     )
     assert [row[0] for row in rows] == [pytest.approx(codec.qp(q), abs=0.01) for q in (40, 10)]
-    assert told[-1] == (8, 8)
+    assert told[-1] == (10, 10)
     # the smaller the error, the sooner the same noise is felt
     assert rows[0][1] < rows[1][1]
     for (_, ratio), quality in zip(rows, (40, 10), strict=True):
         drops = psnr_drops(files[:3], Target("jpeg", quality), codec, error, enhanced(ratio))
-        assert sum(drops) / 3 == pytest.approx(1.0, abs=0.25)
+        assert sum(drops) / 3 == pytest.approx(wanted, abs=0.25)
 
 
 def test_an_estimate_is_calibrated_by_its_own_error(files: list[Path]) -> None:
