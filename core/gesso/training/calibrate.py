@@ -143,6 +143,9 @@ def fit_noise_scale(
         estimated: the estimate of least square error.
         enhanced: a ratio of noise level to estimated error to what it enhances.
         progress: called with (done, total) measurements.
+
+    Raises:
+        InputError: even the most noise that is tried costs less than ``wanted``.
     """
     rows, chosen = [], sorted(set(qualities))
     for index, quality in enumerate(chosen):
@@ -155,6 +158,11 @@ def fit_noise_scale(
                 progress(index * len(RATIOS) + step + 1, len(chosen) * len(RATIOS))
         # More noise can only be further from the source; a measured dip is chance.
         rising = np.maximum.accumulate(np.maximum(means, 1e-3))
+        if wanted > rising[-1]:
+            raise InputError(
+                f"at {codec.name} {quality:g} PSNR falls by {rising[-1]:.2f} dB with noise of "
+                f"{RATIOS[-1]} times the error, and not by {wanted:g}; ask for less"
+            )
         # Noise adds to the error by its square: a power law, straight in logarithms.
         ratio = float(np.exp(np.interp(math.log(wanted), np.log(rising), np.log(RATIOS))))
         rows.append([round(target.qp, 2), round(ratio, 3)])

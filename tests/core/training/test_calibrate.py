@@ -152,6 +152,14 @@ def test_the_ratio_that_is_found_gives_the_drop_that_was_wanted(
         assert sum(drops) / 3 == pytest.approx(wanted, abs=0.25)
 
 
+def test_a_drop_that_no_noise_costs_is_refused(files: list[Path]) -> None:
+    def same(frame: Frame, target: Target) -> Frame:
+        return frame
+
+    with pytest.raises(InputError, match=r"jpeg 10 PSNR falls by 0\.00 dB.* ask for less"):
+        fit_noise_scale(files[:1], get_codec("jpeg"), (10,), 2.0, same, lambda ratio: same)
+
+
 def test_an_estimate_is_calibrated_by_its_own_error(files: list[Path]) -> None:
     codec = get_codec("jpeg")
     plain = fit_noise_table(files, codec, (20,))
