@@ -78,14 +78,14 @@ def load_network(card: ModelCard, runtime: Runtime) -> WindowUNet:
         ModelError: the weights are not the card's, or do not fit their config.
     """
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
 
+    from gesso.storage import read_weights
     from gesso.unet import WindowUNet
 
     path = card.verify()
     try:
         network = WindowUNet.from_config(WindowUNet.load_config(str(card.folder)))
-        network.load_state_dict(load_file(path))
+        network.load_state_dict(read_weights(path))
     except (OSError, RuntimeError, ValueError, SafetensorError) as error:
         raise ModelError(f"weights of {card.name!r} do not fit their config: {error}") from error
     # nn.Module's own: diffusers' to() warns about dtypes that this network does not mix.

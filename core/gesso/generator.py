@@ -17,15 +17,18 @@ import torch
 from torch import Tensor, nn
 
 from gesso.cards import ModelCard, get_model
+from gesso.codec import get_codec
 from gesso.denoiser import EDMDenoiser
 from gesso.errors import ModelError
 from gesso.estimator import labels_of, nominal_error
+from gesso.evaluation.matching import quality_levels
 from gesso.frame import Frame
 from gesso.options import PreprocessOptions
 from gesso.runtime import Runtime
 from gesso.space import PIXELS, Space, fitted
 from gesso.target import Target
 from gesso.tiling import Box, run_tiled
+from gesso.trial import through
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,6 +42,7 @@ __all__ = [
     "Preprocessor",
     "base_of",
     "is_tuned",
+    "knows",
     "load_generator",
     "load_preprocessor",
     "read_network",
@@ -56,6 +60,12 @@ SHARE = 0.5
 LIKE = {"heic": "hevc", "vvc": "hevc", "avif": "hevc", "webp": "hevc"}
 
 
+def knows(card: ModelCard, codec: str) -> bool:
+    """Whether a preprocessor was tuned for a codec, or for one like it, or says nothing of it."""
+    codecs = card.settings.get("codecs")
+    return codecs is None or codec in codecs or LIKE.get(codec) in codecs
+
+
 def is_tuned(key: str) -> bool:
     """Whether a tensor of a :class:`gesso.unet.WindowUNet` belongs to an attention module."""
     return ".attentions." in key
@@ -63,6 +73,9 @@ def is_tuned(key: str) -> bool:
 
 class OneStep(ABC):
     """G(source, codec, rate index) -> picture to be coded, one evaluation without noise.
+
+    Attributes:
+        sees_decode: whether it looks at what the codec makes of the source as it is.
 
     Args:
         codecs: those it was tuned for, in the order of their classes.
@@ -83,6 +96,8 @@ class OneStep(ABC):
         self.labels = labels_of(codecs)
         self.grid, self.space, self.tile, self.qps = grid, space, tile, qps
 
+    sees_decode = False
+
     @property
     @abstractmethod
     def device(self) -> torch.device:
@@ -92,13 +107,16 @@ class OneStep(ABC):
     def step(self, x: Tensor, qp: Tensor, label: Tensor) -> Tensor:
         """The one evaluation, (B, C, h, w) of ``space`` to the same."""
 
-    def __call__(self, source: Tensor, qp: Tensor, label: Tensor) -> Tensor:
+    def __call__(
+        self, source: Tensor, qp: Tensor, label: Tensor, decoded: Tensor | None = None
+    ) -> Tensor:
         """Pictures to be coded.
 
         Args:
             source: (B, 3, H, W) on [-1, 1]; H, W and offset multiples of ``grid``.
             qp: (B,), rate indices.
             label: (B,) of :meth:`label_of`, long.
+            decoded: what the codec makes of ``source``, of its shape, for those that see it.
         """
         with torch.no_grad():
             x = self.space.encode(source)
@@ -139,33 +157,49 @@ class Generator(OneStep):
         qps: tuple[float, float] = QPS,
     ) -> None:
         super().__init__(codecs, network.grid, qps=qps)
-        self.denoiser = EDMDenoiser(_Labelled(network), dtype)
+        self.sees_decode = bool(network.config["num_hint_channels"])
+        self.denoiser = EDMDenoiser(_Conditioned(network), dtype)
 
     @property
     def device(self) -> torch.device:
         """See :class:`OneStep`."""
         return self.denoiser.device
 
+    def __call__(
+        self, source: Tensor, qp: Tensor, label: Tensor, decoded: Tensor | None = None
+    ) -> Tensor:
+        """See :class:`OneStep`."""
+        network = self.denoiser.network
+        assert isinstance(network, _Conditioned)
+        if decoded is not None:
+            error = torch.tensor([nominal_error(float(q)) for q in qp], device=source.device)
+            network.hint = ((decoded - source) / error[:, None, None, None]).to(self.denoiser.dtype)
+        try:
+            return self.step(source, qp, label)
+        finally:
+            network.hint = None
+
     def step(self, x: Tensor, qp: Tensor, label: Tensor) -> Tensor:
         """See :class:`OneStep`."""
         level = torch.tensor([SHARE * nominal_error(float(q)) for q in qp], device=x.device)
         network = self.denoiser.network
-        assert isinstance(network, _Labelled)
+        assert isinstance(network, _Conditioned)
         network.label = label
         return self.denoiser(x, level)
 
 
-class _Labelled(nn.Module):
-    """A network whose every input has the class that was set last."""
+class _Conditioned(nn.Module):
+    """A network whose every input has the class and the hint that were set last."""
 
     def __init__(self, network: WindowUNet) -> None:
         super().__init__()
         self.inner = network
         self.grid, self.sigma_data = network.grid, network.sigma_data
         self.label: Tensor | None = None
+        self.hint: Tensor | None = None
 
     def forward(self, sample: Tensor, noise_level: Tensor) -> Any:
-        return self.inner(sample, noise_level, self.label)
+        return self.inner(sample, noise_level, self.label, self.hint)
 
 
 class Preprocessor:
@@ -180,16 +214,31 @@ class Preprocessor:
         """Prepare ``frame`` for ``target``; strength and guard are the caller's."""
         generator = self.generator
         rate, label = generator.nearest(target)
+        trial = _tried(frame, target, rate) if generator.sees_decode else None
 
         def process(pixels: Tensor, boxes: list[Box], index: int) -> Tensor:
             source = (pixels * 2 - 1).to(generator.device)
             qp = source.new_full((len(source),), rate)
             labels = torch.full((len(source),), label, device=source.device)
-            return (generator(source, qp, labels).clamp(-1, 1) + 1) / 2
+            decoded = None
+            if trial is not None:
+                one = slice(index, index + 1)
+                windows = [trial.window(b.top, b.left, b.height, b.width, one) for b in boxes]
+                decoded = (torch.cat(windows) * 2 - 1).to(generator.device)
+            return (generator(source, qp, labels, decoded).clamp(-1, 1) + 1) / 2
 
         runtime = fitted(runtime, generator, generator.grid)
         with torch.inference_mode():
             return run_tiled(frame, process, generator.grid, runtime)
+
+
+def _tried(frame: Frame, target: Target, rate: float) -> Frame:
+    """What the target's codec makes of a frame as it is, at the quality nearest to a rate index."""
+    codec, quality = get_codec(target.codec), target.quality
+    if rate != target.qp:
+        quality = min(quality_levels(codec), key=lambda level: abs(codec.qp(level) - rate))
+    pictures = torch.split(frame.rgb, 1)
+    return frame.with_rgb(torch.cat([through(codec, p, quality)[1] for p in pictures]))
 
 
 def load_preprocessor(card: ModelCard, runtime: Runtime) -> Preprocessor:
@@ -225,14 +274,14 @@ def base_of(card: ModelCard) -> ModelCard:
 def read_network(card: ModelCard) -> WindowUNet:
     """The network of a preprocessor's card, in float32 on the CPU."""
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
 
+    from gesso.storage import read_weights
     from gesso.unet import WindowUNet
 
     base = base_of(card)
     try:
         network: WindowUNet = WindowUNet.from_config(WindowUNet.load_config(str(card.folder)))
-        weights = load_file(base.verify()) | load_file(card.verify())
+        weights = read_weights(base.verify()) | read_weights(card.verify())
         network.load_state_dict(weights)
     except (OSError, RuntimeError, ValueError, SafetensorError) as error:
         raise ModelError(f"weights of {card.name!r} do not fit their config: {error}") from error

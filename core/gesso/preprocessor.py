@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from gesso.cards import DEFAULTS, ModelCard, get_model, load, models
 from gesso.frame import Frame, Picture
+from gesso.generator import knows
 from gesso.options import EFFORT_STEPS, Effort, PreprocessOptions
 from gesso.runtime import Runtime
 from gesso.target import Target
@@ -38,8 +39,8 @@ def preprocess(
         seed: in [0, 2**64).
         model: name of a preprocessor; None is the default.
         effort: ``fast`` is one evaluation of a model; ``medium`` and ``max`` improve this one
-            picture by gradient descent through the codec, in 8 and in 30 steps. None
-            is ``fast`` where there is a model, else ``medium``.
+            picture by gradient descent through the codec, in 8 and in 30 steps. None is
+            ``fast`` where there is a model that was tuned for the codec, else ``medium``.
         steps: another number of steps of that descent.
         seconds: when that descent must end.
         runtime: device, dtype, tiles, progress.
@@ -49,8 +50,7 @@ def preprocess(
 
     Raises:
         InputError: a codec that efforts ``medium`` and ``max`` have no gradient for.
-        ModelError: no such preprocessor; this version ships none, plug-ins may bring one, and
-            the other efforts need none. Or that lacks the networks that it looks through.
+        ModelError: no such preprocessor. Or an effort lacks the networks it looks through.
     """
     options = PreprocessOptions(model, strength, guard, seed, effort, steps, seconds)
     target = Target(codec, quality)
@@ -70,7 +70,7 @@ def preprocess_frame(
     guard are applied here.
     """
     options, runtime = options or PreprocessOptions(), runtime or Runtime()
-    card, steps = plan(options)
+    card, steps = plan(options, target.codec)
     if options.strength == 0:
         return frame
     found = frame
@@ -90,13 +90,16 @@ def preprocess_frame(
     return guarded(frame, found, target)
 
 
-def plan(options: PreprocessOptions) -> tuple[ModelCard | None, int]:
-    """The model to begin with, if any, and the steps of descent after it.
+def plan(options: PreprocessOptions, codec: str) -> tuple[ModelCard | None, int]:
+    """The model to begin with, if any, and the steps of descent after it, for a codec.
+
+    The default model does nothing unasked for codecs that it does not know.
 
     Raises:
         ModelError: the model that was named, or that effort ``fast`` needs, is not here.
     """
-    there = options.model is not None or DEFAULTS["preprocessor"] in models("preprocessor")
+    default = models("preprocessor").get(DEFAULTS["preprocessor"])
+    there = options.model is not None or (default is not None and knows(default, codec))
     effort = options.effort or ("fast" if there else "medium")
     steps = EFFORT_STEPS[effort]
     if steps and options.steps is not None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gesso.codec import Codec
 
-__all__ = ["Distance", "Trial", "Tried", "neighbours"]
+__all__ = ["Distance", "Trial", "Tried", "neighbours", "through"]
 
 # From the reference to how far a decode of it is, lower is better; (1, 3, H, W) on [0, 1].
 Distance = Callable[[Tensor], Callable[[Tensor], Tensor]]
@@ -52,10 +52,9 @@ class Trial:
 
     def through(self, picture: Tensor, quality: float) -> tuple[float, Tensor]:
         """Bits per pixel and decode of :meth:`code`."""
-        data = self.codec.encode(_image(picture.detach()), quality)
-        bits = 8 * (len(data) - self._overhead(quality))
-        decoded = _tensor(self.codec.decode(data)).to(self._source)
-        return bits / (picture.shape[2] * picture.shape[3]), decoded
+        size, decoded = through(self.codec, picture, quality)
+        bits = 8 * (size - self._overhead(quality))
+        return bits / (picture.shape[2] * picture.shape[3]), decoded.to(self._source)
 
     def price(self, quality: float) -> float:
         """What plain coding takes off the distance for one more bit per pixel about there."""
@@ -69,6 +68,12 @@ class Trial:
             len(self.codec.encode(Image.new("RGB", (side, side), "gray"), quality))
             for side in (8, 64)
         )
+
+
+def through(codec: Codec, picture: Tensor, quality: float) -> tuple[int, Tensor]:
+    """Bytes and decode of ``picture`` (1, 3, H, W) on [0, 1], in 8 bits, through a codec."""
+    data = codec.encode(_image(picture.detach()), quality)
+    return len(data), _tensor(codec.decode(data))
 
 
 def neighbours(codec: Codec, quality: float) -> tuple[float, float]:

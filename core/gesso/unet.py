@@ -58,10 +58,13 @@ class ResBlock(nn.Module):
 class WindowAttention(nn.Module):
     """Self-attention in fixed windows; names follow diffusers' ``Attention``.
 
-    With ``codecs``, what it sees is modulated by the level and by a codec, of so many.
+    With ``codecs``, what it sees is modulated by the level and by a codec, of so many. With
+    ``hint``, it also sees a second picture of so many channels.
     """
 
-    def __init__(self, channels: int, heads: int, window: int, codecs: int = 0) -> None:
+    def __init__(
+        self, channels: int, heads: int, window: int, codecs: int = 0, hint: int = 0
+    ) -> None:
         super().__init__()
         self.heads, self.window = heads, window
         self.norm = ChannelNorm(channels)
@@ -72,11 +75,14 @@ class WindowAttention(nn.Module):
         self.position = nn.Parameter(torch.zeros(channels, window, window))
         self.modulation = nn.Linear(FEATURES, 2 * channels) if codecs else None
         self.codec = nn.Embedding(codecs, 2 * channels) if codecs else None
+        self.hint = nn.Conv2d(hint, channels, 1, bias=False) if hint else None
         new = (self.to_out[0], self.modulation, self.codec)
         for parameter in (p for part in new if part is not None for p in part.parameters()):
             nn.init.zeros_(parameter)
 
-    def forward(self, x: Tensor, features: Tensor, label: Tensor) -> Tensor:
+    def forward(
+        self, x: Tensor, features: Tensor, label: Tensor, hint: Tensor | None = None
+    ) -> Tensor:
         b, c, height, width = x.shape
         w, rows, cols = self.window, height // self.window, width // self.window
         h = self.norm(x) + self.position.to(x.dtype).repeat(1, rows, cols)
@@ -84,6 +90,8 @@ class WindowAttention(nn.Module):
             wish = self.modulation(features) + self.codec(label).to(features.dtype)
             scale, shift = wish[:, :, None, None].chunk(2, dim=1)
             h = torch.addcmul(shift, h, 1 + scale)
+        if self.hint is not None and hint is not None:
+            h = h + self.hint(hint)
         h = h.view(b, c, rows, w, cols, w).permute(0, 2, 4, 3, 5, 1).reshape(-1, w * w, c)
         q, k, v = (
             p(h).view(-1, w * w, self.heads, c // self.heads).transpose(1, 2)
@@ -106,18 +114,22 @@ class Stage(nn.Module):
         window: int,
         norm: bool,
         codecs: int,
+        hint: int,
     ) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(ResBlock(channels, embedding, norm) for _ in range(blocks))
         self.attentions = nn.ModuleList(
-            WindowAttention(channels, heads, window, codecs) for _ in range(blocks if heads else 0)
+            WindowAttention(channels, heads, window, codecs, hint)
+            for _ in range(blocks if heads else 0)
         )
 
-    def forward(self, x: Tensor, emb: Tensor, features: Tensor, label: Tensor) -> Tensor:
+    def forward(
+        self, x: Tensor, emb: Tensor, features: Tensor, label: Tensor, hint: Tensor | None
+    ) -> Tensor:
         for index, block in enumerate(self.blocks):
             x = block(x, emb)
             if len(self.attentions):
-                x = self.attentions[index](x, features, label)
+                x = self.attentions[index](x, features, label, hint)
         return x
 
 
@@ -137,6 +149,7 @@ class WindowUNet(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers ha
         num_class_embeds: classes that an input may be labelled with; 0 for none.
         num_codec_embeds: codecs that attention tells apart, which is then in every stage; 0 for
             none. Inputs are labelled with one or the other.
+        num_hint_channels: channels of a second picture, which attention alone sees; 0 for none.
     """
 
     _supports_gradient_checkpointing = False
@@ -155,6 +168,7 @@ class WindowUNet(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers ha
         sigma_data: float = 0.5,
         num_class_embeds: int = 0,
         num_codec_embeds: int = 0,
+        num_hint_channels: int = 0,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # as above
         self.patch, self.sigma_data = patch, sigma_data
@@ -177,7 +191,8 @@ class WindowUNet(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers ha
             if num_codec_embeds and heads:
                 # As wide as those of the coarsest.
                 here = max(1, heads * width // channels[-1])
-            stage = (width, embedding, blocks, here, window, norm, num_codec_embeds)
+            hint = num_hint_channels * (patch << level) ** 2
+            stage = (width, embedding, blocks, here, window, norm, num_codec_embeds, hint)
             self.down.append(Stage(*stage))
             if level < last:
                 wider = channels[level + 1]
@@ -196,12 +211,16 @@ class WindowUNet(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers ha
         return coarsest * int(config.window) if config.heads else coarsest
 
     def forward(
-        self, sample: Tensor, noise_level: Tensor, class_labels: Tensor | None = None
+        self,
+        sample: Tensor,
+        noise_level: Tensor,
+        class_labels: Tensor | None = None,
+        hint: Tensor | None = None,
     ) -> Tensor:
         """(B, C, H, W) scaled by c_in and (B,) c_noise = ln(sigma)/4 to (B, C, H, W).
 
         ``class_labels`` (B,) is for networks that have classes or codecs; without it an input
-        is of class 0.
+        is of class 0. ``hint`` (B, num_hint_channels, H, W) may be left out, too.
         """
         frequencies = torch.exp(
             torch.linspace(
@@ -215,14 +234,18 @@ class WindowUNet(ModelMixin, ConfigMixin):  # type: ignore[misc]  # diffusers ha
             class_labels = torch.zeros(len(sample), dtype=torch.long, device=sample.device)
         if self.class_embedding is not None:
             emb = emb + self.class_embedding(class_labels).to(emb.dtype)
+        hints = [
+            None if hint is None else F.pixel_unshuffle(hint, self.patch << level)
+            for level in range(len(self.down))
+        ]
         x = self.entrance(F.pixel_unshuffle(sample, self.patch))
         skips: list[Tensor] = []
         for level, stage in enumerate(self.down):
-            x = stage(x, emb, features, class_labels)
+            x = stage(x, emb, features, class_labels, hints[level])
             if level < len(self.shrink):
                 skips.append(x)
                 x = self.shrink[level](x)
         for level in reversed(range(len(self.up))):
             x = F.pixel_shuffle(self.grow[level](x), 2) + skips[level]
-            x = self.up[level](x, emb, features, class_labels)
+            x = self.up[level](x, emb, features, class_labels, hints[level])
         return F.pixel_shuffle(self.exit(x), self.patch)

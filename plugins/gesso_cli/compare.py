@@ -112,7 +112,7 @@ def compare(
             runtime,
             codec=coder.name,
             side=side,
-            settings=describe(where, options, treatment(side)),
+            settings=describe(where, options, treatment(side), coder),
             progress=tick,
             keep=keep if html else None,
         )

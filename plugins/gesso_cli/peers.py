@@ -78,7 +78,7 @@ def peers(
     levels = ordered(coder, asked)
     where = cast("Side", side)  # which the library checks
     treat = treatment(side)
-    options, lacking = _options(where, model, preset, tradeoff, effort, seed)
+    options, lacking = _options(where, model, preset, tradeoff, effort, seed, codec)
     if strengths:
         lacking = {"gesso": "it has none of the --strengths"}
     plain, gesso = side_pipelines(coder, where, options, runtime, treat)
@@ -102,7 +102,7 @@ def peers(
             runtime,
             codec=codec,
             side=side,
-            settings={"model": None} if lacking else describe(where, options, treat),
+            settings={"model": None} if lacking else describe(where, options, treat, coder),
             jobs=o.job_count(jobs, len(files), runtime),
             prepare=partial(o.prepare, model, "preprocessor" if side == "preprocess" else "prior"),
             progress=tick,
@@ -125,6 +125,7 @@ def _options(
     tradeoff: float,
     effort: o.EffortName | None,
     seed: int,
+    codec: str,
 ) -> tuple[Options, dict[str, str]]:
     """What gesso is to do, and why it cannot, where there is no model for it."""
     from gesso.options import EnhanceOptions
@@ -135,7 +136,7 @@ def _options(
 
         wishes = o.preprocess_options(model, 1.0, True, seed, effort, None, None)
         try:
-            plan(wishes)
+            plan(wishes, codec)
         except ModelError as error:
             lacking = {"gesso": str(error)}
         return wishes, lacking

@@ -15,7 +15,14 @@ from skimage import data
 
 from gesso import Frame, ModelError, PreprocessOptions, Runtime, Target, preprocess
 from gesso.cards import ModelCard, register_model
-from gesso.generator import Generator, is_tuned, load_generator, read_network, write_tuned
+from gesso.generator import (
+    Generator,
+    is_tuned,
+    knows,
+    load_generator,
+    read_network,
+    write_tuned,
+)
 from gesso.guard import guarded
 from gesso.preprocessor import preprocess_frame
 from gesso.unet import WindowUNet
@@ -29,7 +36,8 @@ PHOTO = np.ascontiguousarray(data.astronaut()[0:200, 100:260])
 def folder(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Path:
     """A preprocessor whose attention is random, on the tiny prior."""
     base = ModelCard.read(tiny_folder)
-    config = {**WindowUNet.load_config(str(tiny_folder)), "num_codec_embeds": 3}
+    conditions = {"num_codec_embeds": 3, "num_hint_channels": 3}
+    config = {**WindowUNet.load_config(str(tiny_folder)), **conditions}
     torch.manual_seed(0)
     network = cast(WindowUNet, WindowUNet.from_config(config))
     for key, parameter in network.named_parameters():
@@ -83,6 +91,38 @@ def test_codec_and_rate_decide(card: ModelCard) -> None:
     assert not torch.equal(one, two) and not torch.equal(one, other)
     assert not torch.equal(one, Frame.of(PHOTO).rgb)
     assert torch.equal(one, run(Target("jpeg", 20)))
+
+
+def test_it_sees_what_the_codec_takes_away(
+    card: ModelCard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = load_generator(card, CPU)
+    assert generator.sees_decode
+    source = torch.rand(1, 3, 64, 64) * 2 - 1
+    qp, label = torch.tensor([35.0]), torch.tensor([1])
+    blind = generator(source, qp, label)
+    assert torch.equal(generator(source, qp, label, source), blind)
+    seeing = generator(source, qp, label, source + 0.1)
+    assert not torch.equal(seeing, blind) and torch.equal(generator(source, qp, label), blind)
+    found = run(Target("jpeg", 20))
+    monkeypatch.setattr("gesso.generator.through", lambda codec, picture, quality: (0, picture))
+    lossless = run(Target("jpeg", 20))
+    assert not torch.equal(found, lossless)
+
+
+def test_each_picture_of_a_frame_has_its_own_decode(card: ModelCard) -> None:
+    first, second = Frame.of(PHOTO).rgb, Frame.of(PHOTO[::-1].copy()).rgb
+    both = Frame.of(torch.cat([first, second]))
+    found = preprocess_frame(both, Target("jpeg", 20), options(), CPU).rgb
+    alone = preprocess_frame(Frame.of(second), Target("jpeg", 20), options(), CPU).rgb
+    torch.testing.assert_close(found[1:], alone, atol=1.01 / 255, rtol=0)
+
+
+def test_what_it_was_tuned_for_is_known(card: ModelCard) -> None:
+    names = ("jpeg", "hevc", "heic", "vvc", "webp", "avif", "somebody's")
+    assert [knows(card, name) for name in names] == [True] * 6 + [False]
+    assert not knows(replace(card, settings={"codecs": ["jpeg"]}), "webp")
+    assert knows(replace(card, settings={}), "somebody's")
 
 
 def test_codecs_without_a_class_go_by_their_like(card: ModelCard) -> None:

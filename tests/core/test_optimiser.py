@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch import Tensor
 
 import gesso
 from gesso import Frame, InputError, ModelError, PreprocessOptions, Runtime, Target, codec
+from gesso.cards import ModelCard
 from gesso.codec import Codec, get_codec, register_codec
 from gesso.evaluation.perceptual import dists_against, lpips_alex_against
 from gesso.evaluation.ssimulacra2 import ssimulacra2
@@ -167,13 +169,27 @@ def test_blocks_that_lead_down_are_found_among_those_that_do_not() -> None:
 
 def test_a_few_steps_are_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gesso.preprocessor.DEFAULTS", {"preprocessor": "none of this name"})
-    assert plan(PreprocessOptions()) == (None, 8)
-    assert plan(PreprocessOptions(effort="max")) == (None, 30)
-    assert plan(PreprocessOptions(effort="medium", steps=2)) == (None, 2)
+    assert plan(PreprocessOptions(), "jpeg") == (None, 8)
+    assert plan(PreprocessOptions(effort="max"), "jpeg") == (None, 30)
+    assert plan(PreprocessOptions(effort="medium", steps=2), "jpeg") == (None, 2)
     with pytest.raises(ModelError, match="efforts medium and max do without"):
-        plan(PreprocessOptions(effort="fast"))
+        plan(PreprocessOptions(effort="fast"), "jpeg")
     with pytest.raises(ModelError, match="no preprocessor named 'mine'"):
-        plan(PreprocessOptions(model="mine"))
+        plan(PreprocessOptions(model="mine"), "jpeg")
+
+
+def test_the_default_model_is_for_codecs_that_it_knows(
+    tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = replace(ModelCard.read(tiny_folder), role="preprocessor", settings={"codecs": ["hevc"]})
+    monkeypatch.setattr("gesso.cards._registry", {"tiny": card})
+    monkeypatch.setattr("gesso.preprocessor.DEFAULTS", {"preprocessor": "tiny"})
+    monkeypatch.setattr("gesso.cards.DEFAULTS", {"preprocessor": "tiny"})
+    assert plan(PreprocessOptions(), "webp") == (card, 0)
+    assert plan(PreprocessOptions(effort="medium"), "webp") == (card, 8)
+    assert plan(PreprocessOptions(), "jpeg") == (None, 8)
+    assert plan(PreprocessOptions(effort="fast"), "jpeg") == (card, 0)
+    assert plan(PreprocessOptions(model="tiny"), "jpeg") == (card, 0)
 
 
 def test_networks_that_are_not_here_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

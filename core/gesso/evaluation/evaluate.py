@@ -222,7 +222,7 @@ def describe(
     if isinstance(options, PreprocessOptions):
         from gesso.preprocessor import plan
 
-        card, steps = plan(options)
+        card, steps = plan(options, codec.name if codec else "")
         found = {**asdict(options), "steps": steps}
         return {**found, "model": card.name, "sha256": card.sha256} if card else found
     prior = get_model(options.model or default_prior(options.sampler), "prior")

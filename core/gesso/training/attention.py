@@ -75,10 +75,17 @@ class AttentionTrainer(Trainer):
         """See :class:`Trainer`."""
         return self.family.trains(key)
 
-    def generated(self, network: Any, source: Tensor, qp: Tensor, label: Tensor) -> Tensor:
+    def generated(
+        self,
+        network: Any,
+        source: Tensor,
+        qp: Tensor,
+        label: Tensor,
+        decoded: Tensor | None = None,
+    ) -> Tensor:
         """What ``network`` makes of sources (B, 3, H, W) on [-1, 1]; see :class:`OneStep`."""
         with self.family.computing():
-            return self.family.generator(network)(source, qp, label)
+            return self.family.generator(network)(source, qp, label, decoded)
 
     def encoded(self, source: Tensor) -> Tensor:
         """Sources in the space of the family."""

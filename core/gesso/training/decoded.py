@@ -51,6 +51,7 @@ class DecodedSampler:
         size: of a crop.
         seed: of everything.
         pool: entries that a batch is drawn from.
+        qps: the rate indices of the qualities that are drawn.
     """
 
     crops: CropSampler
@@ -58,6 +59,7 @@ class DecodedSampler:
     size: int
     seed: int = 0
     pool: int = 64
+    qps: tuple[float, float] = QP_RANGE
     _entries: OrderedDict[int, Pair] = field(default_factory=OrderedDict)
 
     def __post_init__(self) -> None:
@@ -65,7 +67,7 @@ class DecodedSampler:
         self._levels = []
         for codec in self.codecs:
             levels = [(codec.qp(q), q) for q in quality_levels(codec)]
-            low, high = QP_RANGE
+            low, high = self.qps
             self._levels.append([pair for pair in levels if low <= pair[0] <= high] or levels)
 
     def entry(self, index: int) -> Pair:

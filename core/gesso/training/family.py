@@ -117,7 +117,8 @@ class PixelFamily:
 
     def build(self) -> Any:
         """See :class:`Family`."""
-        return WindowUNet(**{**self.network, "num_codec_embeds": len(self.codecs) + 1})
+        conditions = {"num_codec_embeds": len(self.codecs) + 1, "num_hint_channels": 3}
+        return WindowUNet(**{**self.network, **conditions})
 
     def trains(self, key: str) -> bool:
         """See :class:`Family`: the attention modules, whatever their names end in."""

@@ -14,11 +14,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from gesso.cards import ModelCard, Role
-from gesso.errors import InputError
+from gesso.errors import InputError, ModelError
 from gesso.runtime import Runtime
+from gesso.storage import read_weights
 from gesso.training.checkpoint import load_checkpoint, save_checkpoint
 from gesso.unet import WindowUNet
 
@@ -286,16 +288,14 @@ class Trainer(ABC):
 
 
 def load_weights(network: WindowUNet, folder: str | Path, new: str) -> None:
-    """Load finished weights in diffusers' format; those with ``new`` in their name may lack."""
+    """Load a finished model's weights; those with ``new`` in their name may lack."""
     try:
-        weights = WindowUNet.from_pretrained(
-            str(folder), local_files_only=True, low_cpu_mem_usage=False
-        ).state_dict()
+        weights = read_weights(ModelCard.read(folder).path)
         for key, value in network.state_dict().items():
             if new in key:
                 weights.setdefault(key, value.detach().cpu())
         network.load_state_dict(weights)
-    except (OSError, RuntimeError, ValueError, TypeError) as error:
+    except (ModelError, OSError, RuntimeError, ValueError, SafetensorError) as error:
         raise InputError(
             f"cannot begin from {folder}: no model of this network is there ({error})"
         ) from error

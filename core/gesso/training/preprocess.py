@@ -9,23 +9,34 @@ intra's, and its schedule is what a bit is worth in plain coding at that QP.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from gesso.codec import DifferentiableCodec, differentiable_codecs, get_codec
+from gesso.codec import (
+    Codec,
+    DifferentiableCodec,
+    JpegCodec,
+    differentiable_codecs,
+    get_codec,
+)
 from gesso.distance import perceptual_distance
 from gesso.errors import InputError
 from gesso.estimator import nominal_error
 from gesso.generator import QPS
 from gesso.runtime import Runtime
+from gesso.surrogates.rounding import straight_through
 from gesso.training.attention import UNNAMED, AttentionConfig, AttentionTrainer, based
+from gesso.training.data import CropSampler, picture_files
+from gesso.training.decoded import DecodedSampler
 from gesso.training.loop import Batch, Log, train
 from gesso.training.schedule import RateSchedule, level_near
-from gesso.trial import Trial
+from gesso.trial import Trial, through
 
 __all__ = ["PreprocessConfig", "PreprocessTrainer", "train_preprocess"]
 
@@ -34,6 +45,8 @@ MEASURED = 24
 VALIDATION_QPS = (44.4, 34.9)
 # Of the validation pictures, for a real coding of each takes its time.
 VALIDATION_EVERY = 2
+# Coded crops of each codec, which batches are drawn from.
+POOL = 48
 
 
 @dataclass(frozen=True)
@@ -41,7 +54,8 @@ class PreprocessConfig(AttentionConfig):
     """A run of ``gesso train preprocess``.
 
     Attributes:
-        l1: weight of the mean absolute error on [0, 1], beside LPIPS + DISTS.
+        l1: weight of the mean absolute error on [0, 1], beside LPIPS.
+        dists: weight of DISTS there, which a network gains in less easily.
         fidelity: weight of SSIMULACRA 2 there.
         rate: factor on the measured price of a bit.
         anneal: share of the steps over which the rate's weight rises from 0.
@@ -51,6 +65,7 @@ class PreprocessConfig(AttentionConfig):
     options: ClassVar[tuple[str, ...]] = (
         *AttentionConfig.options,
         "l1",
+        "dists",
         "fidelity",
         "rate",
         "anneal",
@@ -62,6 +77,7 @@ class PreprocessConfig(AttentionConfig):
     every: int = 300
     ema: float = 0.99
     l1: float = 1.0
+    dists: float = 2.0
     fidelity: float = 0.25
     rate: float = 1.0
     anneal: float = 0.1
@@ -79,45 +95,59 @@ class PreprocessTrainer(AttentionTrainer):
     def read(self) -> None:
         """See :class:`AttentionTrainer`; the price of a bit is measured here."""
         super().read()
-        self.distance = perceptual_distance(torch.bfloat16, self.config.fidelity)
+        self.distance = perceptual_distance(torch.bfloat16, self.config.fidelity, self.config.dists)
         self.codecs = {name: _differentiable(name) for name in self.labels}
         # Of its own, so that a resumed run goes on with the crops of an unbroken one.
         drawn = self.sampler.draw(MEASURED, _rng(self.config.seed))
         pictures = self.to_device((drawn + 1) / 2)
+        larger = CropSampler.from_files(picture_files(self.config.data), 2 * self.config.crop)
+        self.pairs = {
+            name: DecodedSampler(
+                larger, [codec], self.config.crop, self.config.seed, pool=POOL, qps=QPS
+            )
+            for name, codec in self.codecs.items()
+        }
         self.schedules = {
             name: RateSchedule.measured(codec, pictures, self.distance)
             for name, codec in self.codecs.items()
         }
 
     def draw(self) -> Batch:
-        """Sources, classes, rate indices, qualities; a batch is of one codec."""
+        """Sources, their decodes, classes, rate indices; a batch is of one codec."""
         config = self.config
-        sources = self.sampler.draw(config.batch, self.rng)
         name = config.codecs[int(self.rng.integers(len(config.codecs)))]
-        codec = self.codecs[name]
-        qualities = [level_near(codec, q) for q in self.rng.uniform(*QPS, config.batch)]
-        qps = torch.tensor([codec.qp(quality) for quality in qualities])
+        sources, decodes, _, qps = self.pairs[name].draw(config.batch, self.step)
         labels = torch.full((config.batch,), self.labels[name])
-        return sources, labels, qps, torch.tensor(qualities)
+        return sources, decodes, labels, torch.tensor(qps)
 
     def loss(self, *batch: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """L1 + distance + price x bits per pixel, of what the surrogate decodes."""
-        source, label, qp, quality = batch
+        source, decoded, label, qp = batch
         name = list(self.labels)[int(label[0]) - 1]
-        schedule = self.schedules[name]
+        codec, schedule = self.codecs[name], self.schedules[name]
         named = torch.rand(len(label), generator=self.noise) >= UNNAMED
-        picture = self.generated(self.network, source, qp, label * named.to(label))
-        clean = (source + 1) / 2
+        made = self.generated(self.network, source, qp, label * named.to(label), decoded)
+        clean, picture = (source + 1) / 2, ((made + 1) / 2).clamp(0, 1)
+        qualities = [level_near(codec, float(q)) for q in qp]
         # A straight-through gradient sees coefficients where the codec leaves none: a network
         # that follows it gets worse by the codec, though one picture's descent finds its way.
-        surrogate = self.codecs[name].surrogate(*quality.tolist(), rounding="soft")
-        coded = surrogate(((picture + 1) / 2).clamp(0, 1))
+        coded = codec.surrogate(*qualities, rounding="soft")(picture)
+        seen = coded.decoded
+        if not isinstance(codec, JpegCodec):
+            # A surrogate that is not the codec itself gives its slopes alone.
+            seen = straight_through(seen, self._decodes(codec, picture, qualities))
         bpp = schedule.worth(qp) * coded.nats / (source.shape[2] * source.shape[3])
-        error = (coded.decoded - clean).abs().mean((1, 2, 3))
-        each = self.distance(clean)(coded.decoded) + self.config.l1 * error
+        error = (seen - clean).abs().mean((1, 2, 3))
+        each = self.distance(clean)(seen) + self.config.l1 * error
         each = each + self.weight * schedule.price(qp) * bpp
         level = torch.tensor([nominal_error(float(q)) for q in qp])
         return each.mean(), each.detach(), level
+
+    def _decodes(self, codec: Codec, pictures: Tensor, qualities: list[float]) -> Tensor:
+        # Most of the time of some of them is another process's.
+        with ThreadPoolExecutor(len(qualities)) as pool:
+            tried = pool.map(partial(through, codec), torch.split(pictures, 1), qualities)
+            return torch.cat([decoded for _, decoded in tried]).to(pictures)
 
     @property
     def weight(self) -> float:
@@ -141,9 +171,10 @@ class PreprocessTrainer(AttentionTrainer):
                     for crop in torch.split(self.crops[::VALIDATION_EVERY], 1):
                         source = self.to_device(crop)
                         label = torch.tensor([self.labels[name]], device=source.device)
-                        out = self.generated(network, source, qp, label)
                         clean = (source + 1) / 2
                         trial = Trial(clean, codec, self.distance)
+                        decoded = 2 * trial.through(clean, quality)[1] - 1
+                        out = self.generated(network, source, qp, label, decoded)
                         for row, picture in enumerate((clean, (out.float() + 1) / 2)):
                             tried = trial.code(picture, quality)
                             sums[row] += torch.tensor([tried.bpp, tried.distance])
