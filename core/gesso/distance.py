@@ -15,9 +15,9 @@ __all__ = ["perceptual_distance"]
 
 
 def perceptual_distance(
-    dtype: torch.dtype, fidelity: float = 1.0, dists: float = 1.0
+    dtype: torch.dtype, fidelity: float = 1.0
 ) -> Callable[[Tensor], Callable[[Tensor], Tensor]]:
-    """LPIPS (AlexNet) + ``dists`` x DISTS + ``fidelity`` x SSIMULACRA 2 as (100 - s)/100.
+    """LPIPS (AlexNet) + DISTS + ``fidelity`` x SSIMULACRA 2 as (100 - s)/100.
 
     One metric alone is gamed: with LPIPS alone DISTS gets worse, and with both SSIMULACRA 2
     does, by 20 points.
@@ -25,7 +25,6 @@ def perceptual_distance(
     Args:
         dtype: what the networks of the metrics compute in.
         fidelity: weight of SSIMULACRA 2, which asks for likeness more than the other two.
-        dists: weight of DISTS.
 
     Returns:
         A function that looks at sources (B, 3, H, W) on [0, 1] once and returns the function
@@ -52,12 +51,11 @@ def perceptual_distance(
             return torch.autocast(source.device.type, dtype, enabled=dtype != torch.float32)
 
         with torch.no_grad(), cast():
-            lpips, texture = lpips_alex_against(source), dists_against(source)
+            lpips, dists = lpips_alex_against(source), dists_against(source)
 
         def distance(picture: Tensor) -> Tensor:
             with cast():
-                seen = lpips(picture).float().flatten()
-                seen = seen + dists * texture(picture).float().flatten()
+                seen = lpips(picture).float().flatten() + dists(picture).float().flatten()
             if not fidelity:
                 return seen
             return seen + fidelity * (100 - ssimulacra2(source, picture).flatten()) / 100

@@ -26,7 +26,7 @@ from gesso.target import Target
 from gesso.tiling import Box, run_tiled, tile_starts
 from gesso.trial import Trial
 
-__all__ = ["optimise"]
+__all__ = ["can_descend", "optimise"]
 
 Surrogate = Callable[[Tensor], Coded]
 
@@ -46,6 +46,13 @@ PATIENCE, BLOCK = 2, 32
 STEEPEST = 3.0
 # Of SSIMULACRA 2 beside LPIPS and DISTS: at 1 those two gain half as much, at 0.3 it falls.
 FIDELITY = 0.5
+
+
+def can_descend(codec: str) -> bool:
+    """Whether :func:`optimise` has what it needs for a codec."""
+    from gesso.evaluation.perceptual import missing_dists, missing_lpips_alex
+
+    return codec in differentiable_codecs() and not (missing_lpips_alex() or missing_dists())
 
 
 def optimise(

@@ -49,9 +49,9 @@ class PreprocessOptions:
         guard: keep the result only where a trial encode shows that it helps.
         seed: of the noise field, in [0, 2**64).
         effort: ``fast`` is one evaluation of a model; ``medium`` and ``max`` start from the
-            model, or from the picture itself where there is none, and improve this one picture
-            by gradient descent through the codec, in 8 and in 30 steps. None is ``fast`` where
-            there is a model, else ``medium``.
+            picture, or from what a model that is named makes of it, and improve it by gradient
+            descent through the codec, in 8 and in 30 steps. None is ``fast`` for a model that
+            is named and where the descent lacks something, else ``medium``.
         steps: another number of steps of that descent.
         seconds: when that descent must end; None gives it all the time that it takes.
     """

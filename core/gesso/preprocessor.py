@@ -7,6 +7,7 @@ from typing import Any, cast
 from gesso.cards import DEFAULTS, ModelCard, get_model, load, models
 from gesso.frame import Frame, Picture
 from gesso.generator import knows
+from gesso.optimiser import can_descend, optimise
 from gesso.options import EFFORT_STEPS, Effort, PreprocessOptions
 from gesso.runtime import Runtime
 from gesso.target import Target
@@ -37,10 +38,12 @@ def preprocess(
         strength: in [0, 1]; 0 returns the picture bit for bit.
         guard: keep the result only where a trial encode shows that it helps.
         seed: in [0, 2**64).
-        model: name of a preprocessor; None is the default.
+        model: name of a preprocessor, which ``medium`` and ``max`` then start from; None is
+            the default, and the picture itself.
         effort: ``fast`` is one evaluation of a model; ``medium`` and ``max`` improve this one
             picture by gradient descent through the codec, in 8 and in 30 steps. None is
-            ``fast`` where there is a model that was tuned for the codec, else ``medium``.
+            ``fast`` for a model that is named, and where ``medium`` cannot be had: without the
+            weights of LPIPS and DISTS, or for a codec without a gradient; else ``medium``.
         steps: another number of steps of that descent.
         seconds: when that descent must end.
         runtime: device, dtype, tiles, progress.
@@ -78,8 +81,6 @@ def preprocess_frame(
         model: Any = load(card.name, "preprocessor", runtime)
         found = cast(Frame, model(frame, target, options, runtime))
     if steps:
-        from gesso.optimiser import optimise
-
         found = optimise(frame, target, steps, options.seconds, runtime, found)
     if options.strength < 1:
         found = frame.with_rgb(frame.rgb.lerp(found.rgb, options.strength))
@@ -93,15 +94,20 @@ def preprocess_frame(
 def plan(options: PreprocessOptions, codec: str) -> tuple[ModelCard | None, int]:
     """The model to begin with, if any, and the steps of descent after it, for a codec.
 
-    The default model does nothing unasked for codecs that it does not know.
-
     Raises:
         ModelError: the model that was named, or that effort ``fast`` needs, is not here.
     """
-    default = models("preprocessor").get(DEFAULTS["preprocessor"])
-    there = options.model is not None or (default is not None and knows(default, codec))
-    effort = options.effort or ("fast" if there else "medium")
+    effort = options.effort or _effort(options.model, codec)
     steps = EFFORT_STEPS[effort]
     if steps and options.steps is not None:
         steps = options.steps
-    return get_model(options.model, "preprocessor") if there or not steps else None, steps
+    asked = options.model is not None or not steps
+    return get_model(options.model, "preprocessor") if asked else None, steps
+
+
+def _effort(model: str | None, codec: str) -> Effort:
+    """``medium`` where it can be had, since it gains most, unless a model is named."""
+    if model is not None:
+        return "fast"
+    default = models("preprocessor").get(DEFAULTS["preprocessor"])
+    return "fast" if default and knows(default, codec) and not can_descend(codec) else "medium"

@@ -259,10 +259,6 @@ def preprocess(
         float | None,
         typer.Option(min=0.0, help="Weight of the mean absolute error.", rich_help_panel=r.RECIPE),
     ] = None,
-    dists: Annotated[
-        float | None,
-        typer.Option(min=0.0, help="Weight of DISTS.", rich_help_panel=r.RECIPE),
-    ] = None,
     fidelity: Annotated[
         float | None,
         typer.Option(min=0.0, help="Weight of SSIMULACRA 2.", rich_help_panel=r.RECIPE),
