@@ -17,7 +17,7 @@ from torch import Tensor
 
 import gesso
 from gesso import Frame, InputError, ModelError, PreprocessOptions, Runtime, Target, codec
-from gesso.cards import ModelCard
+from gesso.cards import DEFAULTS, ModelCard
 from gesso.codec import Codec, get_codec, register_codec
 from gesso.evaluation.perceptual import dists_against, lpips_alex_against
 from gesso.evaluation.ssimulacra2 import ssimulacra2
@@ -168,7 +168,7 @@ def test_blocks_that_lead_down_are_found_among_those_that_do_not() -> None:
 
 
 def test_a_few_steps_are_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gesso.preprocessor.DEFAULTS", {"preprocessor": "none of this name"})
+    monkeypatch.setitem(DEFAULTS, "preprocessor", "none of this name")
     assert plan(PreprocessOptions(), "jpeg") == (None, 8)
     assert plan(PreprocessOptions(effort="max"), "jpeg") == (None, 30)
     assert plan(PreprocessOptions(effort="medium", steps=2), "jpeg") == (None, 2)
@@ -183,8 +183,7 @@ def test_the_default_model_is_for_where_nothing_better_can_be_had(
 ) -> None:
     card = replace(ModelCard.read(tiny_folder), role="preprocessor", settings={"codecs": ["hevc"]})
     monkeypatch.setattr("gesso.cards._registry", {"tiny": card})
-    monkeypatch.setattr("gesso.preprocessor.DEFAULTS", {"preprocessor": "tiny"})
-    monkeypatch.setattr("gesso.cards.DEFAULTS", {"preprocessor": "tiny"})
+    monkeypatch.setitem(DEFAULTS, "preprocessor", "tiny")
     assert plan(PreprocessOptions(), "webp") == (None, 8)
     assert plan(PreprocessOptions(), "heic") == (card, 0)
     assert plan(PreprocessOptions(effort="fast"), "webp") == (card, 0)

@@ -16,6 +16,7 @@ from typer.testing import Result
 import gesso
 import gesso_hooks.manager
 from gesso import Frame, PreprocessOptions, Runtime, Target
+from gesso.cards import DEFAULTS
 from gesso_hooks import hookimpl
 
 Run = Callable[..., Result]
@@ -114,6 +115,7 @@ def test_what_is_wrong_is_named(
     run: Run, source: Path, arguments: tuple[Any, ...], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(source.parent)
+    monkeypatch.setitem(DEFAULTS, "preprocessor", "gone")
     result = run("encode", source, "-q", 30, "--effort", "max", *arguments)
     assert result.exit_code == 1 and said in result.stderr
     assert result.stderr.count("\n") == 1

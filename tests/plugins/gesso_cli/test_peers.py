@@ -12,6 +12,7 @@ from PIL import Image, ImageFilter
 from typer.testing import Result
 
 import gesso_hooks.manager
+from gesso.cards import DEFAULTS
 from gesso.codec import Codec
 from gesso.errors import InputError
 from gesso.evaluation.pipeline import Peer
@@ -96,8 +97,11 @@ def test_a_table_and_a_document_of_the_decoder_s_side(
     assert set(document["bd_rate"]) == set(document["bd_metric"]) == {"gesso", "blur", "smooth"}
 
 
-def test_a_table_of_rates_of_the_encoder_s_side(peers: Run) -> None:
-    effort = ("--side", "preprocess", "--effort", "fast")  # for which there is no model
+def test_a_table_of_rates_of_the_encoder_s_side(
+    peers: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(DEFAULTS, "preprocessor", "gone")
+    effort = ("--side", "preprocess", "--effort", "fast")
     result = peers(*effort, "--only", "preblur,jpeg-progressive", "--json", "-")
     assert result.exit_code == 0, result.stderr
     document = json.loads(result.stdout)
