@@ -120,7 +120,7 @@ class PreprocessTrainer(AttentionTrainer):
         return sources, decodes, labels, torch.tensor(qps)
 
     def loss(self, *batch: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """L1 + distance + price x bits per pixel, of what the surrogate decodes."""
+        """L1 + distance + price x bits per pixel, of what the codec decodes."""
         source, decoded, label, qp = batch
         name = list(self.labels)[int(label[0]) - 1]
         codec, schedule = self.codecs[name], self.schedules[name]
