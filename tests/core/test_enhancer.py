@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import gesso
-from gesso.cards import ModelCard
+from gesso.cards import DEFAULTS, ModelCard
 from gesso.enhancer import enhance_frame, target_of
 from gesso.errors import InputError, ModelError
 from gesso.frame import Frame
@@ -210,7 +210,8 @@ def test_unknown_models_raise_with_those_there_are() -> None:
         run(decoded(), model="nobody")
 
 
-def test_without_a_preprocessor_asking_for_one_says_so() -> None:
+def test_without_a_preprocessor_asking_for_one_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(DEFAULTS, "preprocessor", "gone")
     with pytest.raises(ModelError, match="no preprocessor"):
         gesso.preprocess(photo(), "jpeg", 30, effort="fast")
 
