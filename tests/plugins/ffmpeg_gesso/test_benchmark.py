@@ -29,11 +29,12 @@ def binary() -> str:
 
 
 def test_every_way_has_a_rate_and_a_ratio() -> None:
-    arguments = [*SMALL, "--width", "64", "--height", "48", "--json"]
+    # Long enough for memory to be looked at more than once.
+    arguments = [*SMALL, "--frames", "200", "--width", "64", "--height", "48", "--json"]
     result = CliRunner().invoke(build(), arguments)
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
-    assert (found["clip"], found["width"], found["height"], found["frames"]) == (None, 64, 48, 5)
+    assert (found["clip"], found["width"], found["height"], found["frames"]) == (None, 64, 48, 200)
     assert found["ratio"] == pytest.approx(found["identity"] / found["null"])
     assert found["pipe_ratio"] == pytest.approx(found["pipe"] / found["null"])
     if sys.platform == "linux":
