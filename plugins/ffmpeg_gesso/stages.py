@@ -130,8 +130,15 @@ class Stages:
         ahead = max(2, treatment.batch)
         self._read: Channel[Timed] = Channel(2 * ahead)
         self._treated: Channel[Timed] = Channel(ahead)
+        # Python waits for the one that treats, be it at a frame that nobody wants any more: torch
+        # aborts where the interpreter ends under it. The others may hang on a pipe.
         self._threads = [
-            threading.Thread(target=self._guarded, args=(stage,), name=stage.__name__, daemon=True)
+            threading.Thread(
+                target=self._guarded,
+                args=(stage,),
+                name=stage.__name__,
+                daemon=stage != self._treating,
+            )
             for stage in (self._reading, self._treating, self._writing)
         ]
 

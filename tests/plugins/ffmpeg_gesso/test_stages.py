@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -100,6 +103,32 @@ def test_another_size_midway_is_named() -> None:
     rig.read()
     rig.stages.join(5)
     assert "frame 2 has another size" in str(rig.errors[0])
+
+
+def test_the_interpreter_does_not_end_under_a_model(tmp_path: Path) -> None:
+    """What it computes with aborts the process otherwise, after all outputs are written."""
+    script = """
+import os, sys, time
+from fractions import Fraction
+from pathlib import Path
+from ffmpeg_gesso.stages import Stages, Timed
+
+class Slow:
+    batch = 1
+    def apply(self, pictures):
+        Path(sys.argv[1], "begun").touch()
+        time.sleep(0.5)
+        Path(sys.argv[1], "done").touch()
+        return pictures
+
+source, sink = os.pipe()
+frames = iter([Timed(0, 0, 1, bytes(4))])
+Stages(frames, 4, Slow(), sink, b"", Fraction(1, 30), 0, print, print).start()
+while not Path(sys.argv[1], "begun").exists():
+    time.sleep(0.01)
+"""
+    subprocess.run([sys.executable, "-c", script, tmp_path], check=True, timeout=60)
+    assert (tmp_path / "done").exists()
 
 
 def test_time_does_not_run_backwards() -> None:
