@@ -85,6 +85,8 @@ class OneStep(ABC):
         qps: the (best, worst) rate index that it was tuned for.
     """
 
+    sees_decode = False
+
     def __init__(
         self,
         codecs: Sequence[str],
@@ -95,8 +97,6 @@ class OneStep(ABC):
     ) -> None:
         self.labels = labels_of(codecs)
         self.grid, self.space, self.tile, self.qps = grid, space, tile, qps
-
-    sees_decode = False
 
     @property
     @abstractmethod
