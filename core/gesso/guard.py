@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gesso.codec import get_codec
 from gesso.frame import Frame
+from gesso.runtime import Runtime
 from gesso.target import Target
 from gesso.trial import Distance, Trial
 
@@ -19,7 +20,9 @@ STRENGTHS = (1.0, 0.7, 0.4)
 PATCH = 1024
 
 
-def guarded(source: Frame, prepared: Frame, target: Target) -> Frame:
+def guarded(
+    source: Frame, prepared: Frame, target: Target, runtime: Runtime | None = None
+) -> Frame:
     """The mix of both frames that costs least at this target: distance plus bits at their price.
 
     Of each picture its own mix. With more bits *and* a worse look than the source has in
@@ -30,9 +33,11 @@ def guarded(source: Frame, prepared: Frame, target: Target) -> Frame:
         source: the pictures as they came.
         prepared: the same pictures, at full strength.
         target: what is about to code them.
+        runtime: device and dtype that the pictures are looked at in.
     """
+    runtime = runtime or Runtime()
     pictures = [
-        _one(source.window(0, 0, source.height, source.width, one), theirs, target)
+        _one(source.window(0, 0, source.height, source.width, one), theirs, target, runtime)
         for one, theirs in (
             (slice(i, i + 1), prepared.window(0, 0, source.height, source.width, slice(i, i + 1)))
             for i in range(source.batch)
@@ -41,8 +46,9 @@ def guarded(source: Frame, prepared: Frame, target: Target) -> Frame:
     return source.with_rgb(torch.cat(pictures))
 
 
-def _one(source: Tensor, prepared: Tensor, target: Target) -> Tensor:
-    trial = Trial(source, get_codec(target.codec), _in_the_middle(_look()))
+def _one(source: Tensor, prepared: Tensor, target: Target, runtime: Runtime) -> Tensor:
+    look = _in_the_middle(_look(), runtime)
+    trial = Trial(source, get_codec(target.codec), look)
     plain = trial.code(source, target.quality)
     price = trial.price(target.quality)
     best, least = source, plain.distance + price * plain.bpp
@@ -53,17 +59,30 @@ def _one(source: Tensor, prepared: Tensor, target: Target) -> Tensor:
         harm = tried.bpp > plain.bpp and tried.distance > plain.distance
         if cost < least and not harm:
             best, least = mix, cost
+        elif best is not source:
+            break  # from here on it only gets weaker
     return best
 
 
-def _in_the_middle(look: Distance) -> Distance:
+def _in_the_middle(look: Distance, runtime: Runtime) -> Distance:
+    device, dtype = runtime.device, runtime.dtype
+
     def cut(picture: Tensor) -> Tensor:
         top, left = (max(0, length - PATCH) // 2 for length in picture.shape[2:])
-        return picture[:, :, top : top + PATCH, left : left + PATCH]
+        return picture[:, :, top : top + PATCH, left : left + PATCH].to(device)
+
+    def cast() -> torch.autocast:
+        return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
 
     def against(source: Tensor) -> Callable[[Tensor], Tensor]:
-        distance = look(cut(source))
-        return lambda picture: distance(cut(picture))
+        with torch.no_grad(), cast():
+            distance = look(cut(source))
+
+        def of(picture: Tensor) -> Tensor:
+            with cast():
+                return distance(cut(picture))
+
+        return of
 
     return against
 

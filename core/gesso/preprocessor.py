@@ -88,7 +88,7 @@ def preprocess_frame(
         return found
     from gesso.guard import guarded
 
-    return guarded(frame, found, target)
+    return guarded(frame, found, target, runtime)
 
 
 def plan(options: PreprocessOptions, codec: str) -> tuple[ModelCard | None, int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from skimage import data
@@ -46,6 +48,25 @@ def test_a_blur_looks_too_bad(dists: bool, monkeypatch: pytest.MonkeyPatch) -> N
     frame = Frame.of(PHOTO)
     kept = guarded(frame, smooth(smooth(smooth(smooth(frame)))), Target("jpeg", 80))
     assert torch.equal(kept.samples, frame.samples)
+
+
+def test_weaker_ones_are_not_tried_once_they_cost_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the strongest is taken and the next costs more, the last is not coded."""
+    frame = Frame.of(PHOTO)
+    prepared = frame.with_rgb((frame.rgb + 0.05).clamp(0, 1))
+    coded: list[float] = []
+
+    def look(source: Tensor) -> Callable[[Tensor], Tensor]:
+        def distance(picture: Tensor) -> Tensor:
+            coded.append(float((picture - source).mean()))
+            return (prepared.rgb - picture).abs().mean()
+
+        return distance
+
+    monkeypatch.setattr(guard, "_look", lambda: look)
+    kept = guarded(frame, prepared, TARGET)
+    torch.testing.assert_close(kept.rgb, prepared.rgb)
+    assert len(coded) == 1 + 2 + 2  # plain, for the price of a bit, of three strengths
 
 
 def test_a_large_picture_is_looked_at_in_its_middle(monkeypatch: pytest.MonkeyPatch) -> None:
