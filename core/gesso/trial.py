@@ -43,6 +43,7 @@ class Trial:
         self.codec = codec
         self.distance = distance(source)
         self._source = source
+        self._empty: dict[float, int] = {}
 
     def code(self, picture: Tensor, quality: float) -> Tried:
         """``picture`` (1, 3, H, W) on [0, 1], in 8 bits, through the real codec."""
@@ -63,11 +64,12 @@ class Trial:
         return max(FLOOR, (worse.distance - better.distance) / spent) if spent > 0 else FLOOR
 
     def _overhead(self, quality: float) -> int:
-        # Some codecs need more around a picture that is too small for them.
-        return min(
-            len(self.codec.encode(Image.new("RGB", (side, side), "gray"), quality))
-            for side in (8, 64)
-        )
+        """Bytes of an empty file."""
+        if quality not in self._empty:
+            # Some codecs need more around a picture that is too small for them.
+            greys = (Image.new("RGB", (side, side), "gray") for side in (8, 64))
+            self._empty[quality] = min(len(self.codec.encode(grey, quality)) for grey in greys)
+        return self._empty[quality]
 
 
 def through(codec: Codec, picture: Tensor, quality: float) -> tuple[int, Tensor]:
