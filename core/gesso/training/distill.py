@@ -39,6 +39,7 @@ class DistillConfig(AttentionConfig):
     Attributes:
         teacher: name of the prior whose score is distilled; a Stable Diffusion is its own.
         xi: weight of the score difference (CiD), 1 as reported.
+        lr: SiD's; at 1e-4 the generator outran the fake score and fell apart in 300 steps.
         fake_lr: of the fake score, which learns what the generator makes.
         sigma_range: noise levels at which the scores are compared, those the prior knows;
             Stable Diffusion's are its schedule's.
@@ -47,7 +48,8 @@ class DistillConfig(AttentionConfig):
     verb: ClassVar[str] = "distill"
     options: ClassVar[tuple[str, ...]] = (*AttentionConfig.options, "teacher", "xi", "fake_lr")
 
-    lr: float = 1e-4
+    lr: float = 1e-5
+    warmup: int = 50
     batch: int = 4
     steps: int = 1000
     every: int = 100
