@@ -47,7 +47,7 @@ def guarded(
 
 
 def _one(source: Tensor, prepared: Tensor, target: Target, runtime: Runtime) -> Tensor:
-    look = _in_the_middle(_look(), runtime)
+    look = _in_the_middle(_look(runtime.dtype), runtime.device)
     trial = Trial(source, get_codec(target.codec), look)
     plain = trial.code(source, target.quality)
     price = trial.price(target.quality)
@@ -64,34 +64,25 @@ def _one(source: Tensor, prepared: Tensor, target: Target, runtime: Runtime) -> 
     return best
 
 
-def _in_the_middle(look: Distance, runtime: Runtime) -> Distance:
-    device, dtype = runtime.device, runtime.dtype
-
+def _in_the_middle(look: Distance, device: torch.device) -> Distance:
     def cut(picture: Tensor) -> Tensor:
         top, left = (max(0, length - PATCH) // 2 for length in picture.shape[2:])
         return picture[:, :, top : top + PATCH, left : left + PATCH].to(device)
 
-    def cast() -> torch.autocast:
-        return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
-
     def against(source: Tensor) -> Callable[[Tensor], Tensor]:
-        with torch.no_grad(), cast():
+        with torch.no_grad():
             distance = look(cut(source))
-
-        def of(picture: Tensor) -> Tensor:
-            with cast():
-                return distance(cut(picture))
-
-        return of
+        return lambda picture: distance(cut(picture))
 
     return against
 
 
-def _look() -> Distance:
-    from gesso.evaluation.perceptual import dists_against, missing_dists
+def _look(dtype: torch.dtype) -> Distance:
+    from gesso.distance import dists_in
+    from gesso.evaluation.perceptual import missing_dists
 
     if missing_dists() is None:
-        return dists_against
+        return dists_in(dtype)
     from gesso.evaluation.ssimulacra2 import ssimulacra2
 
     return lambda source: lambda picture: (100 - ssimulacra2(source, picture)) / 100

@@ -10,6 +10,7 @@ from skimage import data
 from torch import Tensor
 
 from gesso import Frame, Target, guard
+from gesso.evaluation.ssimulacra2 import ssimulacra2
 from gesso.guard import guarded
 
 PHOTO = data.astronaut()[40:136, 170:298]
@@ -33,7 +34,9 @@ def smooth(frame: Frame) -> Frame:
 
 def test_fewer_bits_for_the_same_look_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of each picture its own mix."""
-    monkeypatch.setattr(guard, "_look", lambda: lambda source: lambda picture: picture.mean() * 0)
+    monkeypatch.setattr(
+        guard, "_look", lambda dtype: lambda source: lambda picture: picture.mean() * 0
+    )
     frame = Frame.of(torch.cat([Frame.of(PHOTO).rgb] * 2))
     prepared = frame.with_rgb(torch.cat([smooth(frame).rgb[:1], noisy(frame, 0.1).rgb[1:]]))
     kept = guarded(frame, prepared, TARGET)
@@ -50,6 +53,14 @@ def test_a_blur_looks_too_bad(dists: bool, monkeypatch: pytest.MonkeyPatch) -> N
     assert torch.equal(kept.samples, frame.samples)
 
 
+def test_without_dists_nothing_is_rounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gesso.evaluation.perceptual.missing_dists", lambda: "not here")
+    one = Frame.of(PHOTO)
+    two = smooth(one)
+    seen = guard._look(torch.bfloat16)(one.rgb)(two.rgb)
+    assert torch.equal(seen, (100 - ssimulacra2(one.rgb, two.rgb)) / 100)
+
+
 def test_weaker_ones_are_not_tried_once_they_cost_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the strongest is taken and the next costs more, the last is not coded."""
     frame = Frame.of(PHOTO)
@@ -63,7 +74,7 @@ def test_weaker_ones_are_not_tried_once_they_cost_more(monkeypatch: pytest.Monke
 
         return distance
 
-    monkeypatch.setattr(guard, "_look", lambda: look)
+    monkeypatch.setattr(guard, "_look", lambda dtype: look)
     kept = guarded(frame, prepared, TARGET)
     torch.testing.assert_close(kept.rgb, prepared.rgb)
     assert len(coded) == 1 + 2 + 2  # plain, for the price of a bit, of three strengths
@@ -76,7 +87,7 @@ def test_a_large_picture_is_looked_at_in_its_middle(monkeypatch: pytest.MonkeyPa
         seen.append(tuple(source.shape))
         return lambda picture: (picture - source).abs().mean()
 
-    monkeypatch.setattr(guard, "_look", lambda: look)
+    monkeypatch.setattr(guard, "_look", lambda dtype: look)
     monkeypatch.setattr(guard, "PATCH", 64)
     frame = Frame.of(PHOTO)
     guarded(frame, frame, TARGET)
