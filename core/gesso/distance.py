@@ -62,7 +62,17 @@ def perceptual_distance(
 
 
 def dists_in(dtype: torch.dtype) -> Callable[[Tensor], Callable[[Tensor], Tensor]]:
-    """DISTS as :func:`perceptual_distance` has it, alone."""
+    """DISTS alone, as :func:`perceptual_distance` has it; pixels stay in float32.
+
+    Args:
+        dtype: what its network computes in.
+
+    Returns:
+        From sources to the function from decodes to distances, as there.
+
+    Raises:
+        ModelError: its weights are not here.
+    """
     import torch
 
     from gesso.evaluation.perceptual import dists_against
