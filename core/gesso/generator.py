@@ -129,13 +129,14 @@ class OneStep(ABC):
     def nearest(self, target: Target) -> tuple[float, int]:
         """The rate index and class nearest to a target; warns where it was tuned for neither."""
         best, worst = self.qps
-        if target.codec not in self.labels or not best <= target.qp <= worst:
-            warnings.warn(
-                f"the preprocessor was tuned for {', '.join(self.labels)} at rate indices "
-                f"{best:g} to {worst:g}, not for {target.codec} at {target.qp:g}; the nearest "
-                "is used",
-                stacklevel=2,
-            )
+        tuned = f"the preprocessor was tuned for {', '.join(self.labels)}"
+        # Of the codec alone, so that Python shows it once however many qualities there are.
+        if target.codec not in self.labels:
+            what = f"{tuned}, not for {target.codec}; what it learned of the nearest is used"
+            warnings.warn(what, stacklevel=2)
+        if not best <= target.qp <= worst:
+            what = f"{tuned} at rate indices {best:g} to {worst:g}, not at {target.qp:g}"
+            warnings.warn(f"{what}; the nearest is used", stacklevel=2)
         return min(max(target.qp, best), worst), self.label_of(target.codec)
 
 

@@ -44,8 +44,10 @@ SHORTEST, AGAIN = 0.12 / 255, 0.5 / 255
 PATIENCE, BLOCK = 2, 32
 # A few samples have slopes far beyond the others'.
 STEEPEST = 3.0
-# Of SSIMULACRA 2 beside LPIPS and DISTS: at 1 those two gain half as much, at 0.3 it falls.
+# Weights beside DISTS. Of SSIMULACRA 2: at 1 the other two gain half as much, at 0.3 it falls.
 FIDELITY = 0.5
+# Of LPIPS: at 1 it gains half of what DISTS does; from 3 on DISTS gains less.
+LPIPS = 2.5
 
 
 def can_descend(codec: str) -> bool:
@@ -90,7 +92,7 @@ def optimise(
             f"efforts medium and max go through the codec, and {codec.name} has no gradient; "
             f"use effort fast, or one of: {able}"
         )
-    distance = perceptual_distance(runtime.dtype, FIDELITY)
+    distance = perceptual_distance(runtime.dtype, FIDELITY, LPIPS)
     # JPEG's surrogate is the codec itself, so that the slope of its rounding leads on. HEVC's
     # stands for others, which round elsewhere.
     rounding: Rounding = "cubic" if isinstance(codec, JpegCodec) else "straight-through"

@@ -41,7 +41,7 @@ def preprocess(
         model: name of a preprocessor, which ``medium`` and ``max`` then start from; None is
             the default, and the picture itself.
         effort: ``fast`` is one evaluation of a model; ``medium`` and ``max`` improve this one
-            picture by gradient descent through the codec, in 8 and in 30 steps. None is
+            picture by gradient descent through the codec, in 12 and in 30 steps. None is
             ``fast`` for a model that is named, and where ``medium`` cannot be had: without the
             weights of LPIPS and DISTS, or for a codec without a gradient; else ``medium``.
         steps: another number of steps of that descent.

@@ -36,10 +36,10 @@ def options(**given: Any) -> PreprocessOptions:
 
 
 def look(reference: Tensor) -> Any:
-    """LPIPS, DISTS and SSIMULACRA 2."""
+    """LPIPS, DISTS and SSIMULACRA 2, weighted as in the descent."""
     one, two = lpips_alex_against(reference), dists_against(reference)
     return lambda decoded: (
-        one(decoded).sum()
+        2.5 * one(decoded).sum()
         + two(decoded).sum()
         + (100 - ssimulacra2(reference, decoded).sum()) / 200
     )
@@ -169,7 +169,7 @@ def test_blocks_that_lead_down_are_found_among_those_that_do_not() -> None:
 
 def test_a_few_steps_are_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(DEFAULTS, "preprocessor", "none of this name")
-    assert plan(PreprocessOptions(), "jpeg") == (None, 8)
+    assert plan(PreprocessOptions(), "jpeg") == (None, 12)
     assert plan(PreprocessOptions(effort="max"), "jpeg") == (None, 30)
     assert plan(PreprocessOptions(effort="medium", steps=2), "jpeg") == (None, 2)
     with pytest.raises(ModelError, match="efforts medium and max do without"):
@@ -184,14 +184,14 @@ def test_the_default_model_is_for_where_nothing_better_can_be_had(
     card = replace(ModelCard.read(tiny_folder), role="preprocessor", settings={"codecs": ["hevc"]})
     monkeypatch.setattr("gesso.cards._registry", {"tiny": card})
     monkeypatch.setitem(DEFAULTS, "preprocessor", "tiny")
-    assert plan(PreprocessOptions(), "webp") == (None, 8)
+    assert plan(PreprocessOptions(), "webp") == (None, 12)
     assert plan(PreprocessOptions(), "heic") == (card, 0)
     assert plan(PreprocessOptions(effort="fast"), "webp") == (card, 0)
     assert plan(PreprocessOptions(model="tiny"), "webp") == (card, 0)
-    assert plan(PreprocessOptions(model="tiny", effort="medium"), "webp") == (card, 8)
+    assert plan(PreprocessOptions(model="tiny", effort="medium"), "webp") == (card, 12)
     monkeypatch.setattr("gesso.evaluation.perceptual.missing_dists", lambda: "no weights")
     assert plan(PreprocessOptions(), "webp") == (card, 0)
-    assert plan(PreprocessOptions(), "jpeg") == (None, 8)
+    assert plan(PreprocessOptions(), "jpeg") == (None, 12)
 
 
 def test_networks_that_are_not_here_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
