@@ -1,23 +1,31 @@
-"""Do no harm: a prepared picture is taken only as far as trial codings show that it helps."""
+"""Do no harm: a prepared picture is taken only as far as trial codings show that it helps.
+
+One that shows a heavy JPEG's grid is left alone: bits would be spent on its blocks.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
 from gesso.codec import get_codec
 from gesso.frame import Frame
+from gesso.noise import jpeg_quality_of_pixels
 from gesso.runtime import Runtime
 from gesso.target import Target
 from gesso.trial import Distance, Trial
 
-__all__ = ["STRENGTHS", "guarded"]
+__all__ = ["STRENGTHS", "guarded", "heavily_coded"]
 
 STRENGTHS = (1.0, 0.7, 0.4)
 # Looked at, at most, by the networks of a metric; bits are those of the whole picture.
 PATCH = 1024
+# Of libjpeg: up to here the blocks of a decode are plain to see.
+HEAVY = 30.0
+# Side in pixels of what is looked at for them.
+GRID = 512
 
 
 def guarded(
@@ -26,8 +34,9 @@ def guarded(
     """The mix of both frames that costs least at this target: distance plus bits at their price.
 
     Of each picture its own mix. With more bits *and* a worse look than the source has in
-    plain coding, none is taken. The look is DISTS, or SSIMULACRA 2 where the weights of
-    DISTS are not installed, on the middle 1024 x 1024 pixels of a larger picture.
+    plain coding, none is taken, and none of a picture that is :func:`heavily_coded`. The look
+    is DISTS, or SSIMULACRA 2 where the weights of DISTS are not installed, on the middle
+    1024 x 1024 pixels of a larger picture.
 
     Args:
         source: the pictures as they came.
@@ -37,13 +46,25 @@ def guarded(
     """
     runtime = runtime or Runtime()
     pictures = [
-        _one(source.window(0, 0, source.height, source.width, one), theirs, target, runtime)
-        for one, theirs in (
-            (slice(i, i + 1), prepared.window(0, 0, source.height, source.width, slice(i, i + 1)))
-            for i in range(source.batch)
+        before if spent else _one(before, after, target, runtime)
+        for before, after, spent in zip(
+            _each(source), _each(prepared), heavily_coded(source), strict=True
         )
     ]
     return source.with_rgb(torch.cat(pictures))
+
+
+def heavily_coded(frame: Frame) -> list[bool]:
+    """Of each picture, whether it is the decode of a JPEG of quality 30 or less, uncropped."""
+    corners = _each(frame, GRID)
+    found = (jpeg_quality_of_pixels(Frame.of(corner), GRID) for corner in corners)
+    return [quality is not None and quality <= HEAVY for quality in found]
+
+
+def _each(frame: Frame, side: int | None = None) -> Iterator[Tensor]:
+    """Pixels of one picture after the other, or of its first corner of that side."""
+    height, width = (min(length, side or length) for length in (frame.height, frame.width))
+    return (frame.window(0, 0, height, width, slice(i, i + 1)) for i in range(frame.batch))
 
 
 def _one(source: Tensor, prepared: Tensor, target: Target, runtime: Runtime) -> Tensor:

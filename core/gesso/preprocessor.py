@@ -36,7 +36,8 @@ def preprocess(
         codec: the codec the picture is about to meet, such as ``jpeg``.
         quality: on the codec's own scale.
         strength: in [0, 1]; 0 returns the picture bit for bit.
-        guard: keep the result only where a trial encode shows that it helps.
+        guard: keep the result only where a trial encode shows that it helps, and leave the
+            decode of a JPEG of quality 30 or less as it is.
         seed: in [0, 2**64).
         model: name of a preprocessor, which ``medium`` and ``max`` then start from; None is
             the default, and the picture itself.
@@ -76,6 +77,11 @@ def preprocess_frame(
     card, steps = plan(options, target.codec)
     if options.strength == 0:
         return frame
+    if options.guard:
+        from gesso.guard import guarded, heavily_coded
+
+        if all(heavily_coded(frame)):
+            return frame
     found = frame
     if card is not None:
         model: Any = load(card.name, "preprocessor", runtime)
@@ -84,11 +90,7 @@ def preprocess_frame(
         found = optimise(frame, target, steps, options.seconds, runtime, found)
     if options.strength < 1:
         found = frame.with_rgb(frame.rgb.lerp(found.rgb, options.strength))
-    if not options.guard:
-        return found
-    from gesso.guard import guarded
-
-    return guarded(frame, found, target, runtime)
+    return guarded(frame, found, target, runtime) if options.guard else found
 
 
 def plan(options: PreprocessOptions, codec: str) -> tuple[ModelCard | None, int]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
+from PIL import Image
 from skimage import data
 from torch import Tensor
 
-from gesso import Frame, Target, guard
+from gesso import Frame, PreprocessOptions, Target, guard
 from gesso.evaluation.ssimulacra2 import ssimulacra2
-from gesso.guard import guarded
+from gesso.guard import guarded, heavily_coded
+from gesso.preprocessor import preprocess_frame
 
 PHOTO = data.astronaut()[40:136, 170:298]
 TARGET = Target("jpeg", 30)
@@ -92,3 +96,30 @@ def test_a_large_picture_is_looked_at_in_its_middle(monkeypatch: pytest.MonkeyPa
     frame = Frame.of(PHOTO)
     guarded(frame, frame, TARGET)
     assert seen == [(1, 3, 64, 64)]
+
+
+def coded(pixels: Tensor, quality: int) -> Tensor:
+    stream = io.BytesIO()
+    picture = (pixels[0].permute(1, 2, 0) * 255).round().byte().numpy()
+    Image.fromarray(picture).save(stream, "JPEG", quality=quality)
+    return Frame.of(Image.open(stream)).rgb
+
+
+def test_the_decode_of_a_heavy_jpeg_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its blocks are all that further bits could keep; its neighbours are prepared."""
+    monkeypatch.setattr(
+        guard, "_look", lambda dtype: lambda source: lambda picture: picture.mean() * 0
+    )
+    photo = Frame.of(PHOTO).rgb
+    frame = Frame.of(torch.cat([coded(photo, 10), photo, coded(photo, 30), coded(photo, 75)]))
+    assert heavily_coded(frame) == [True, False, True, False]
+    kept = guarded(frame, smooth(frame), TARGET)
+    moved = (kept.rgb != frame.rgb).flatten(1).any(1)
+    assert moved.tolist() == [False, True, False, True]
+
+
+def test_nothing_is_computed_for_the_decode_of_a_heavy_jpeg() -> None:
+    frame = Frame.of(coded(Frame.of(PHOTO).rgb, 10))
+    nobody = PreprocessOptions(effort="max", seconds=1e-9)
+    assert preprocess_frame(frame, TARGET, nobody) is frame
+    assert preprocess_frame(frame, TARGET, replace(nobody, guard=False)) is not frame
