@@ -107,7 +107,7 @@ def at_size(
     files = picture_files(folder)
     with bar("pictures") as tick:
         found = measure(
-            files, contestants, size, o.names(metrics), side or None, runtime, progress=tick
+            files, contestants, size, o.metrics(metrics), side or None, runtime, progress=tick
         )
     if str(json) == "-":
         answer_json(found.to_json())

@@ -108,7 +108,7 @@ def compare(
         report = measure(
             [photo],
             {name: (pipeline, chosen) for name, pipeline in pipelines.items()},
-            o.names(metrics),
+            o.metrics(metrics),
             runtime,
             codec=coder.name,
             side=side,

@@ -109,7 +109,7 @@ def evaluate(
             coder,
             where,
             o.numbers(qualities, float) if qualities is not None else None,
-            o.names(metrics),
+            o.metrics(metrics),
             options,
             runtime,
             treat=treat,

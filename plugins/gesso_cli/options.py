@@ -52,6 +52,7 @@ __all__ = [
     "enhance_options",
     "job_count",
     "known_model",
+    "metrics",
     "names",
     "numbers",
     "prepare",
@@ -320,6 +321,19 @@ def job_count(asked: int | None, pictures: int, runtime: Runtime) -> int:
 def names(text: str) -> list[str]:
     """The parts of ``a,b,c``."""
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def metrics(text: str) -> list[str]:
+    """The metrics of ``psnr,ms_ssim``; ``MS-SSIM`` and ``msssim`` are the same one."""
+    from gesso.evaluation.fid import SET_METRICS
+    from gesso.evaluation.metrics import METRICS
+
+    known = {_letters(name): name for name in (*METRICS, *SET_METRICS)}
+    return [known.get(_letters(name), name) for name in names(text)]
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalnum, name.lower()))
 
 
 def numbers(text: str, kind: Callable[[str], Number]) -> list[Number]:

@@ -98,7 +98,7 @@ def peers(
         report = measure(
             files,
             variants,
-            o.names(metrics),
+            o.metrics(metrics),
             runtime,
             codec=codec,
             side=side,

@@ -110,7 +110,7 @@ def table(
     if anchor != ITSELF and anchor not in names:
         raise InputError(f"the anchor {anchor} is none of --codecs {codecs}; add it, or use plain")
     levels = {name: _levels(get_codec(name), qualities or []) for name in names}
-    sources = _sources(pictures, photos, o.names(metrics))
+    sources = _sources(pictures, photos, o.metrics(metrics))
     files = _files(json, names, sources, resume, overwrite)
     for path in (None if str(json) == "-" else json, csv, html):
         check_free(path, resume or overwrite)

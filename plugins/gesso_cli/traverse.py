@@ -92,7 +92,7 @@ def traverse(
         report = measure(
             files,
             {name: (pipeline, levels) for name, pipeline in pipelines.items()},
-            o.names(metrics) if metrics is not None else _metrics(len(files)),
+            o.metrics(metrics) if metrics is not None else _metrics(len(files)),
             runtime,
             codec=codec,
             side="enhance",

@@ -38,6 +38,11 @@ def test_the_usual_metrics_are_the_librarys() -> None:
     assert o.names(o.DEFAULT_METRICS) == list(DEFAULT_METRICS)
 
 
+def test_metrics_are_known_by_their_letters() -> None:
+    assert o.metrics("msssim, MS-SSIM,ms_ssim,Patch-FID") == ["ms_ssim"] * 3 + ["patch_fid"]
+    assert o.metrics("lpips,somebody's") == ["lpips", "somebody's"]  # whoever looks it up names it
+
+
 def test_a_spawned_process_knows_the_chosen_model(tiny: Path) -> None:
     o.prepare(str(tiny))
     assert "tiny" in models()
