@@ -46,7 +46,8 @@ class PreprocessOptions:
     Attributes:
         model: name of a preprocessor; None is the default one.
         strength: in [0, 1]; 0 returns the picture bit for bit.
-        guard: keep the result only where a trial encode shows that it helps.
+        guard: keep the result only where a trial encode shows that it helps, and leave the
+            decode of a JPEG of quality 30 or less as it is.
         seed: of the noise field, in [0, 2**64).
         effort: ``fast`` is one evaluation of a model; ``medium`` and ``max`` start from the
             picture, or from what a model that is named makes of it, and improve it by gradient
