@@ -70,7 +70,8 @@ MODELS = {
         "mp4",
     ),
     "10 bit, HDR10, prepared": (
-        f"-i hdr.mp4 -frames:v 2 -vf scale=64:48,NODE {X265} -crf 34 -c:a copy",
+        # Without prediction: of what hardly moves, a second packet says nothing of its frame.
+        f"-i hdr.mp4 -frames:v 2 -vf scale=64:48,NODE {X265} -crf 34 -g 1 -c:a copy",
         "preprocess=1:effort=medium:guard=0",
         "mp4",
     ),
