@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import warnings
@@ -107,4 +108,8 @@ def main() -> NoReturn:
     """The console script."""
     # So that a killed run removes its temporary files, too.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    # A fork has none of those. Python's handler waits for the interpreter, which may be about to
+    # wait for a lock: a pool that ends its idle processes would then wait for them for ever.
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
     sys.exit(guarded(lambda: build()(standalone_mode=False)))

@@ -170,6 +170,38 @@ def test_the_console_script_exits_with_the_code(monkeypatch: pytest.MonkeyPatch)
     assert stop.value.code == 2
 
 
+FORKED = """
+import os, signal, sys, time
+from gesso_cli.app import main
+
+try:
+    main()
+except SystemExit:
+    pass
+number = os.fork()
+if not number:
+    # No byte code runs, and with it no handler of Python's, until this is over.
+    sum(range(10**12))
+time.sleep(0.2)
+os.kill(number, signal.SIGTERM)
+for _ in range(100):
+    ended, status = os.waitpid(number, os.WNOHANG)
+    if ended:
+        sys.exit(os.WTERMSIG(status))
+    time.sleep(0.1)
+os.kill(number, signal.SIGKILL)
+sys.exit("the fork outlives SIGTERM")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_fork_of_the_program_ends_at_once() -> None:
+    """CompressAI's `bench -j` terminates the forks of its pool, and waits for them."""
+    command = [sys.executable, "-c", FORKED, "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == signal.SIGTERM, done.stderr
+
+
 def test_a_reader_that_leaves_is_no_error() -> None:
     with subprocess.Popen(
         [*COMMAND, "models", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
