@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from gesso.cards import ModelCard, get_model
-from gesso.codec import get_codec
+from gesso.codec import differentiable_codecs, get_codec
 from gesso.denoiser import EDMDenoiser
 from gesso.errors import ModelError
 from gesso.estimator import labels_of, nominal_error
@@ -133,6 +133,8 @@ class OneStep(ABC):
         # Of the codec alone, so that Python shows it once however many qualities there are.
         if target.codec not in self.labels:
             what = f"{tuned}, not for {target.codec}; what it learned of the nearest is used"
+            if target.codec in differentiable_codecs():
+                what += ", where effort medium goes through the codec itself"
             warnings.warn(what, stacklevel=2)
         if not best <= target.qp <= worst:
             what = f"{tuned} at rate indices {best:g} to {worst:g}, not at {target.qp:g}"
