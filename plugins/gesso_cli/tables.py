@@ -58,7 +58,10 @@ def print_report(report: Report) -> None:
     about = f"preset {settings['preset']}" if "preset" in settings else report.side
     count = len(report.pictures)
     pictures = f"{count} picture{'s' if count != 1 else ''}"
-    title = f"{report.codec}, {pictures}, {settings['model']}, {about}"
+    if report.side == "preprocess" and (steps := settings.get("steps")):
+        about += f" in {steps} step{'s' if steps != 1 else ''}"
+    # Efforts medium and max need no model.
+    title = ", ".join(filter(None, (report.codec, pictures, settings["model"], about)))
     table = Table(box=None, pad_edge=False)
     for heading in ("quality", "", "bpp", *map(label, metrics)):
         table.add_column(heading, justify="left" if not heading else "right")

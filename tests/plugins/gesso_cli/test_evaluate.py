@@ -171,12 +171,14 @@ def test_changes_are_percent_but_for_decibels() -> None:
     assert change("ssim", 0.9, 0.91) == "+0.0100"
 
 
-def test_effort_max_needs_no_model(run: Run, folder: Path) -> None:
+def test_effort_max_needs_no_model(run: Run, folder: Path, tmp_path: Path) -> None:
     rest = ("--qualities", "20", "--metrics", "psnr", "--jobs", "1", "--device", "cpu")
     effort = ("--side", "preprocess", "--effort", "max", "--effort-steps", 2, "--no-guard")
-    result = run("evaluate", folder, *rest, *effort, "--json", "-")
+    report = tmp_path / "report.json"
+    result = run("evaluate", folder, *rest, *effort, "--json", report)
     assert result.exit_code == 0, result.stderr
-    document = json.loads(result.stdout)
+    assert ", preprocess in 2 steps\n" in result.stdout and "None" not in result.stdout
+    document = json.loads(report.read_text())
     assert (document["settings"]["effort"], document["settings"]["model"]) == ("max", None)
     plain, gesso = document["points"]
     assert plain["psnr"] != gesso["psnr"]
