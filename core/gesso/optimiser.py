@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -26,7 +26,7 @@ from gesso.target import Target
 from gesso.tiling import Box, run_tiled, tile_starts
 from gesso.trial import Trial
 
-__all__ = ["can_descend", "optimise"]
+__all__ = ["DESCENTS", "Descent", "can_descend", "optimise"]
 
 Surrogate = Callable[[Tensor], Coded]
 
@@ -44,10 +44,31 @@ SHORTEST, AGAIN = 0.12 / 255, 0.5 / 255
 PATIENCE, BLOCK = 2, 32
 # A few samples have slopes far beyond the others'.
 STEEPEST = 3.0
-# Weights beside DISTS. Of SSIMULACRA 2: at 1 the other two gain half as much, at 0.3 it falls.
+# Weight of SSIMULACRA 2 beside DISTS: at 1 the others gain half as much, at 0.3 it falls.
 FIDELITY = 0.5
-# Of LPIPS: at 1 it gains half of what DISTS does; from 3 on DISTS gains less.
-LPIPS = 2.5
+
+
+@dataclass(frozen=True, slots=True)
+class Descent:
+    """How far one picture is taken, and by what.
+
+    Attributes:
+        steps: for each tile.
+        lpips: weight of LPIPS beside DISTS.
+        momentum: what is kept of the slopes before; 0 follows the last one alone.
+    """
+
+    steps: int
+    lpips: float
+    momentum: float
+
+
+DESCENTS = {
+    # In so few steps LPIPS gains half of what DISTS does at weight 1; from 3 on DISTS gains less.
+    "medium": Descent(12, lpips=2.5, momentum=0.0),
+    # Momentum pays where there is time for it; then LPIPS gains enough at weight 1.
+    "max": Descent(50, lpips=1.0, momentum=0.6),
+}
 
 
 def can_descend(codec: str) -> bool:
@@ -60,7 +81,7 @@ def can_descend(codec: str) -> bool:
 def optimise(
     frame: Frame,
     target: Target,
-    steps: int,
+    descent: Descent,
     seconds: float | None,
     runtime: Runtime,
     start: Frame,
@@ -76,7 +97,7 @@ def optimise(
     Args:
         frame: the source, which the decode is to look like.
         target: a codec that has ``surrogate(quality)``.
-        steps: of the descent, for each tile.
+        descent: its steps and weights, as :data:`DESCENTS` has them for the efforts.
         seconds: when it must end; None gives it all the time that it takes.
         runtime: ``progress`` is called with (done, total) steps over all tiles.
         start: where the descent begins, of the same shape.
@@ -92,11 +113,11 @@ def optimise(
             f"efforts medium and max go through the codec, and {codec.name} has no gradient; "
             f"use effort fast, or one of: {able}"
         )
-    distance = perceptual_distance(runtime.dtype, FIDELITY, LPIPS)
+    distance = perceptual_distance(runtime.dtype, FIDELITY, descent.lpips)
     # JPEG's surrogate is the codec itself, so that the slope of its rounding leads on. HEVC's
     # stands for others, which round elsewhere.
     rounding: Rounding = "cubic" if isinstance(codec, JpegCodec) else "straight-through"
-    tick = _Ticker(frame, steps, runtime.progress)
+    tick = _Ticker(frame, descent.steps, runtime.progress)
     deadline = math.inf if seconds is None else time.monotonic() + seconds
     small = replace(runtime, tile=TILE, overlap=OVERLAP, batch=1, progress=None)
 
@@ -115,7 +136,7 @@ def optimise(
             def cost(offset: Tensor) -> Tensor:
                 return _cost((begin + offset).clamp(0, 1), trial, surrogate, quality, price)
 
-            found = _descend(cost, offset, steps, deadline, tick)
+            found = _descend(cost, offset, descent, deadline, tick)
             return (begin + found).clamp(0, 1)
 
     return run_tiled(frame, process, GRID, small)
@@ -136,32 +157,34 @@ def _cost(
 def _descend(
     cost: Callable[[Tensor], Tensor],
     start: Tensor,
-    steps: int,
+    descent: Descent,
     deadline: float,
     tick: Callable[[], None],
 ) -> Tensor:
     """Down the slope from ``start``, by steps that are kept only where they cost less.
 
     A codec's cost is rough: a step along its gradient often leads up, and what would smooth
-    that over many steps, as Adam does, is of no use in the few that there is time for.
+    that over many steps, as Adam does, is of no use in the few that there is time for. Momentum
+    adds up the slopes at pictures that were kept.
     """
     best = start.requires_grad_()
-    least, slope = cost(best), None
-    length, failed = STEP, 0
+    least, way = cost(best), torch.zeros_like(start)
+    length, failed, moved = STEP, 0, True
     chance = torch.Generator().manual_seed(0)
-    for _ in range(steps):
+    for _ in range(descent.steps):
         if time.monotonic() > deadline:
             break
-        if slope is None:
+        if moved:
             (slope,) = torch.autograd.grad(least, best)
-            least = least.detach()
-        direction = _direction(slope)
+            least, way = least.detach(), slope + descent.momentum * way
+        direction = _direction(way)
         if failed >= PATIENCE:
             direction = direction * _some(direction, chance)
         tried = (best - length * direction).detach().requires_grad_()
         value = cost(tried)
-        if float(value.detach()) < float(least.detach()):
-            best, least, slope = tried, value, None
+        moved = float(value.detach()) < float(least)
+        if moved:
+            best, least = tried, value
             length, failed = length * LONGER, 0
         else:
             length, failed = length * SHORTER, failed + 1

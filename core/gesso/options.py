@@ -9,7 +9,6 @@ from gesso.errors import InputError
 
 __all__ = [
     "EFFORTS",
-    "EFFORT_STEPS",
     "PRESETS",
     "SAMPLERS",
     "Effort",
@@ -23,8 +22,6 @@ Preset = Literal["fast", "medium", "slow"]
 PRESETS: tuple[str, ...] = get_args(Preset)
 Effort = Literal["fast", "medium", "max"]
 EFFORTS: tuple[str, ...] = get_args(Effort)
-# Of the descent. The first few steps bring most of it.
-EFFORT_STEPS = {"fast": 0, "medium": 12, "max": 30}
 Sampler = Literal["one-step", "multistep", "ode", "sde", "dps"]
 SAMPLERS: tuple[str, ...] = get_args(Sampler)
 
@@ -51,7 +48,7 @@ class PreprocessOptions:
         seed: of the noise field, in [0, 2**64).
         effort: ``fast`` is one evaluation of a model; ``medium`` and ``max`` start from the
             picture, or from what a model that is named makes of it, and improve it by gradient
-            descent through the codec, in 12 and in 30 steps. None is ``fast`` for a model that
+            descent through the codec, in 12 and in 50 steps. None is ``fast`` for a model that
             is named and where the descent lacks something, else ``medium``.
         steps: another number of steps of that descent.
         seconds: when that descent must end; None gives it all the time that it takes.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, cast
 
 from gesso.cards import DEFAULTS, ModelCard, get_model, load, models
 from gesso.frame import Frame, Picture
 from gesso.generator import knows
-from gesso.optimiser import can_descend, optimise
-from gesso.options import EFFORT_STEPS, Effort, PreprocessOptions
+from gesso.optimiser import DESCENTS, Descent, can_descend, optimise
+from gesso.options import Effort, PreprocessOptions
 from gesso.runtime import Runtime
 from gesso.target import Target
 
@@ -42,7 +43,7 @@ def preprocess(
         model: name of a preprocessor, which ``medium`` and ``max`` then start from; None is
             the default, and the picture itself.
         effort: ``fast`` is one evaluation of a model; ``medium`` and ``max`` improve this one
-            picture by gradient descent through the codec, in 12 and in 30 steps. None is
+            picture by gradient descent through the codec, in 12 and in 50 steps. None is
             ``fast`` for a model that is named, and where ``medium`` cannot be had: without the
             weights of LPIPS and DISTS, or for a codec without a gradient; else ``medium``.
         steps: another number of steps of that descent.
@@ -74,7 +75,7 @@ def preprocess_frame(
     guard are applied here.
     """
     options, runtime = options or PreprocessOptions(), runtime or Runtime()
-    card, steps = plan(options, target.codec)
+    card, descent = plan(options, target.codec)
     if options.strength == 0:
         return frame
     if options.guard:
@@ -86,25 +87,25 @@ def preprocess_frame(
     if card is not None:
         model: Any = load(card.name, "preprocessor", runtime)
         found = cast(Frame, model(frame, target, options, runtime))
-    if steps:
-        found = optimise(frame, target, steps, options.seconds, runtime, found)
+    if descent:
+        found = optimise(frame, target, descent, options.seconds, runtime, found)
     if options.strength < 1:
         found = frame.with_rgb(frame.rgb.lerp(found.rgb, options.strength))
     return guarded(frame, found, target, runtime) if options.guard else found
 
 
-def plan(options: PreprocessOptions, codec: str) -> tuple[ModelCard | None, int]:
-    """The model to begin with, if any, and the steps of descent after it, for a codec.
+def plan(options: PreprocessOptions, codec: str) -> tuple[ModelCard | None, Descent | None]:
+    """The model to begin with, and the descent after it, for a codec; one of them may be None.
 
     Raises:
         ModelError: the model that was named, or that effort ``fast`` needs, is not here.
     """
     effort = options.effort or _effort(options.model, codec)
-    steps = EFFORT_STEPS[effort]
-    if steps and options.steps is not None:
-        steps = options.steps
-    asked = options.model is not None or not steps
-    return get_model(options.model, "preprocessor") if asked else None, steps
+    descent = DESCENTS.get(effort)
+    if descent and options.steps is not None:
+        descent = replace(descent, steps=options.steps)
+    asked = options.model is not None or not descent
+    return get_model(options.model, "preprocessor") if asked else None, descent
 
 
 def _effort(model: str | None, codec: str) -> Effort:

@@ -111,7 +111,7 @@ Effort = Annotated[
     EffortName | None,
     typer.Option(
         help="fast is one evaluation of a model; medium and max improve each picture by gradient "
-        "descent through the codec, in 12 and in 30 steps. If not given, fast with --model and "
+        "descent through the codec, in 12 and in 50 steps. If not given, fast with --model and "
         "where that descent lacks the weights of its metrics, else medium.",
         rich_help_panel=BEFORE,
     ),

@@ -21,7 +21,7 @@ from gesso.cards import DEFAULTS, ModelCard
 from gesso.codec import Codec, get_codec, register_codec
 from gesso.evaluation.perceptual import dists_against, lpips_alex_against
 from gesso.evaluation.ssimulacra2 import ssimulacra2
-from gesso.optimiser import PATIENCE, _descend
+from gesso.optimiser import DESCENTS, PATIENCE, Descent, _descend
 from gesso.preprocessor import plan, preprocess_frame
 from gesso.surrogates.rounding import straight_through
 from gesso.trial import Trial
@@ -39,7 +39,7 @@ def look(reference: Tensor) -> Any:
     """LPIPS, DISTS and SSIMULACRA 2, weighted as in the descent."""
     one, two = lpips_alex_against(reference), dists_against(reference)
     return lambda decoded: (
-        2.5 * one(decoded).sum()
+        DESCENTS["max"].lpips * one(decoded).sum()
         + two(decoded).sum()
         + (100 - ssimulacra2(reference, decoded).sum()) / 200
     )
@@ -141,9 +141,9 @@ def test_others_are_prepared_through_hevc_s_surrogate(name: str, quality: float)
     assert tried.distance + price * tried.bpp < plain.distance + price * plain.bpp
 
 
-def descended(cost: Callable[[Tensor], Tensor], steps: int) -> Tensor:
+def descended(cost: Callable[[Tensor], Tensor], steps: int, momentum: float = 0.0) -> Tensor:
     start = torch.full((1, 1, 64, 64), 0.1)
-    return _descend(cost, start, steps, math.inf, lambda: None)
+    return _descend(cost, start, Descent(steps, 1.0, momentum), math.inf, lambda: None)
 
 
 def test_a_step_that_costs_more_is_not_taken() -> None:
@@ -167,11 +167,25 @@ def test_blocks_that_lead_down_are_found_among_those_that_do_not() -> None:
     assert float(found[..., :32, :32].mean()) < 0.1
 
 
+def test_momentum_gets_further_along_a_narrow_valley() -> None:
+    """A hundred times steeper across than along, the slope alone goes from side to side."""
+    across = torch.ones(1, 1, 64, 64)
+    across[..., ::2] = 0.1
+
+    def cost(x: Tensor) -> Tensor:
+        return (across * x).square().sum()
+
+    alone, kept = (float(cost(descended(cost, 60, momentum))) for momentum in (0.0, 0.6))
+    assert kept < 0.8 * alone
+
+
 def test_a_few_steps_are_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(DEFAULTS, "preprocessor", "none of this name")
-    assert plan(PreprocessOptions(), "jpeg") == (None, 12)
-    assert plan(PreprocessOptions(effort="max"), "jpeg") == (None, 30)
-    assert plan(PreprocessOptions(effort="medium", steps=2), "jpeg") == (None, 2)
+    medium = DESCENTS["medium"]
+    assert plan(PreprocessOptions(), "jpeg") == (None, medium)
+    assert plan(PreprocessOptions(effort="max"), "jpeg") == (None, DESCENTS["max"])
+    fewer = PreprocessOptions(effort="medium", steps=2)
+    assert plan(fewer, "jpeg") == (None, replace(medium, steps=2))
     with pytest.raises(ModelError, match="efforts medium and max do without"):
         plan(PreprocessOptions(effort="fast"), "jpeg")
     with pytest.raises(ModelError, match="no preprocessor named 'mine'"):
@@ -184,14 +198,15 @@ def test_the_default_model_is_for_where_nothing_better_can_be_had(
     card = replace(ModelCard.read(tiny_folder), role="preprocessor", settings={"codecs": ["hevc"]})
     monkeypatch.setattr("gesso.cards._registry", {"tiny": card})
     monkeypatch.setitem(DEFAULTS, "preprocessor", "tiny")
-    assert plan(PreprocessOptions(), "webp") == (None, 12)
-    assert plan(PreprocessOptions(), "heic") == (card, 0)
-    assert plan(PreprocessOptions(effort="fast"), "webp") == (card, 0)
-    assert plan(PreprocessOptions(model="tiny"), "webp") == (card, 0)
-    assert plan(PreprocessOptions(model="tiny", effort="medium"), "webp") == (card, 12)
+    assert plan(PreprocessOptions(), "webp") == (None, DESCENTS["medium"])
+    assert plan(PreprocessOptions(), "heic") == (card, None)
+    assert plan(PreprocessOptions(effort="fast"), "webp") == (card, None)
+    assert plan(PreprocessOptions(model="tiny"), "webp") == (card, None)
+    effort = PreprocessOptions(model="tiny", effort="medium")
+    assert plan(effort, "webp") == (card, DESCENTS["medium"])
     monkeypatch.setattr("gesso.evaluation.perceptual.missing_dists", lambda: "no weights")
-    assert plan(PreprocessOptions(), "webp") == (card, 0)
-    assert plan(PreprocessOptions(), "jpeg") == (None, 12)
+    assert plan(PreprocessOptions(), "webp") == (card, None)
+    assert plan(PreprocessOptions(), "jpeg") == (None, DESCENTS["medium"])
 
 
 def test_networks_that_are_not_here_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -222,8 +222,8 @@ def describe(
     if isinstance(options, PreprocessOptions):
         from gesso.preprocessor import plan
 
-        card, steps = plan(options, codec.name if codec else "")
-        found = {**asdict(options), "steps": steps}
+        card, descent = plan(options, codec.name if codec else "")
+        found = {**asdict(options), "steps": descent.steps if descent else 0}
         return {**found, "model": card.name, "sha256": card.sha256} if card else found
     prior = get_model(options.model or default_prior(options.sampler), "prior")
     found = {**asdict(options), "model": prior.name, "sha256": prior.sha256}
