@@ -117,11 +117,14 @@ def optimise(
     # JPEG's surrogate is the codec itself, so that the slope of its rounding leads on. HEVC's
     # stands for others, which round elsewhere.
     rounding: Rounding = "cubic" if isinstance(codec, JpegCodec) else "straight-through"
-    tick = _Ticker(frame, descent.steps, runtime.progress)
-    deadline = math.inf if seconds is None else time.monotonic() + seconds
+    tiles = frame.batch * math.prod(
+        len(tile_starts(length, TILE, OVERLAP)) for length in (frame.height, frame.width)
+    )
+    tick, clock = _Ticker(tiles * descent.steps, runtime.progress), _Clock(seconds, tiles)
     small = replace(runtime, tile=TILE, overlap=OVERLAP, batch=1, progress=None)
 
     def process(pixels: Tensor, boxes: list[Box], index: int) -> Tensor:
+        deadline = clock.next_tile()
         box, whole = boxes[0], slice(index, index + 1)
         begin = start.window(box.top, box.left, box.height, box.width, whole)
         # Hosts that decode call from inference mode, where nothing has a gradient.
@@ -209,13 +212,25 @@ def _some(like: Tensor, chance: torch.Generator) -> Tensor:
 class _Ticker:
     """Counts the steps of all tiles."""
 
-    def __init__(self, frame: Frame, steps: int, progress: Progress | None) -> None:
-        self.total = steps * frame.batch
-        for length in (frame.height, frame.width):
-            self.total *= len(tile_starts(length, TILE, OVERLAP))
-        self.done, self.progress = 0, progress
+    def __init__(self, total: int, progress: Progress | None) -> None:
+        self.total, self.done, self.progress = total, 0, progress
 
     def __call__(self) -> None:
         self.done += 1
         if self.progress:
             self.progress(self.done, self.total)
+
+
+class _Clock:
+    """Shares the time that is left among the tiles that are, or one would take it all."""
+
+    def __init__(self, seconds: float | None, tiles: int) -> None:
+        self.end = math.inf if seconds is None else time.monotonic() + seconds
+        self.left = tiles
+
+    def next_tile(self) -> float:
+        """When the next one must end."""
+        now = time.monotonic()
+        share = (self.end - now) / self.left
+        self.left -= 1
+        return now + share

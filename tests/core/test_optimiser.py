@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
@@ -120,6 +121,18 @@ def test_it_ends_in_time() -> None:
     found = preprocess_frame(frame, TARGET, options(steps=1000, seconds=0.001), runtime)
     assert len(done) < 5
     assert found.samples.shape == frame.samples.shape
+
+
+def test_tiles_share_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock here ticks once whenever it is looked at."""
+    monkeypatch.setattr("gesso.optimiser.time.monotonic", count().__next__)
+    done: list[int] = []
+    runtime = Runtime("cpu", "fp32", progress=lambda now, _: done.append(now))
+    wide = Frame.of(np.tile(PHOTO[:16], (1, 15, 1)))
+    found = preprocess_frame(wide, TARGET, options(steps=100, seconds=20), runtime)
+    assert 10 < len(done) <= 20
+    moved = (found.samples != wide.samples).any(2).any(1)[0]
+    assert moved[:400].any() and moved[600:].any()
 
 
 def test_a_codec_without_gradient_is_named() -> None:
