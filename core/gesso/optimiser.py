@@ -19,6 +19,7 @@ from gesso.codec import DifferentiableCodec, JpegCodec, differentiable_codecs, g
 from gesso.distance import perceptual_distance
 from gesso.errors import InputError
 from gesso.frame import Frame
+from gesso.options import Effort
 from gesso.runtime import Progress, Runtime
 from gesso.surrogates.rate import Coded
 from gesso.surrogates.rounding import Rounding, straight_through
@@ -26,7 +27,7 @@ from gesso.target import Target
 from gesso.tiling import Box, run_tiled, tile_starts
 from gesso.trial import Trial
 
-__all__ = ["DESCENTS", "Descent", "can_descend", "optimise"]
+__all__ = ["Descent", "can_descend", "descent_for", "optimise"]
 
 Surrogate = Callable[[Tensor], Coded]
 
@@ -63,12 +64,19 @@ class Descent:
     momentum: float
 
 
+# LPIPS at weight 1 gains half of what DISTS does in few steps, or through HEVC's surrogate; from
+# 3 on DISTS gains less.
 DESCENTS = {
-    # In so few steps LPIPS gains half of what DISTS does at weight 1; from 3 on DISTS gains less.
     "medium": Descent(12, lpips=2.5, momentum=0.0),
-    # Momentum pays where there is time for it; then LPIPS gains enough at weight 1.
-    "max": Descent(50, lpips=1.0, momentum=0.6),
+    "max": Descent(50, lpips=2.5, momentum=0.0),
 }
+# Slopes through JPEG are the codec's own: they add up where there is time, and LPIPS needs less.
+LONG_JPEG = Descent(50, lpips=1.0, momentum=0.6)
+
+
+def descent_for(effort: Effort, codec: str) -> Descent | None:
+    """What an effort does before a codec; None for ``fast``, which takes no steps."""
+    return LONG_JPEG if (effort, codec) == ("max", "jpeg") else DESCENTS.get(effort)
 
 
 def can_descend(codec: str) -> bool:
@@ -97,7 +105,7 @@ def optimise(
     Args:
         frame: the source, which the decode is to look like.
         target: a codec that has ``surrogate(quality)``.
-        descent: its steps and weights, as :data:`DESCENTS` has them for the efforts.
+        descent: its steps and weights, as :func:`descent_for` has them.
         seconds: when it must end; None gives it all the time that it takes.
         runtime: ``progress`` is called with (done, total) steps over all tiles.
         start: where the descent begins, of the same shape.

@@ -8,7 +8,7 @@ from typing import Any, cast
 from gesso.cards import DEFAULTS, ModelCard, get_model, load, models
 from gesso.frame import Frame, Picture
 from gesso.generator import knows
-from gesso.optimiser import DESCENTS, Descent, can_descend, optimise
+from gesso.optimiser import Descent, can_descend, descent_for, optimise
 from gesso.options import Effort, PreprocessOptions
 from gesso.runtime import Runtime
 from gesso.target import Target
@@ -101,7 +101,7 @@ def plan(options: PreprocessOptions, codec: str) -> tuple[ModelCard | None, Desc
         ModelError: the model that was named, or that effort ``fast`` needs, is not here.
     """
     effort = options.effort or _effort(options.model, codec)
-    descent = DESCENTS.get(effort)
+    descent = descent_for(effort, codec)
     if descent and options.steps is not None:
         descent = replace(descent, steps=options.steps)
     asked = options.model is not None or not descent

@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any, cast
@@ -22,7 +23,7 @@ from gesso.cards import DEFAULTS, ModelCard
 from gesso.codec import Codec, get_codec, register_codec
 from gesso.evaluation.perceptual import dists_against, lpips_alex_against
 from gesso.evaluation.ssimulacra2 import ssimulacra2
-from gesso.optimiser import DESCENTS, PATIENCE, Descent, _descend
+from gesso.optimiser import DESCENTS, LONG_JPEG, PATIENCE, Descent, _descend
 from gesso.preprocessor import plan, preprocess_frame
 from gesso.surrogates.rounding import straight_through
 from gesso.trial import Trial
@@ -36,11 +37,11 @@ def options(**given: Any) -> PreprocessOptions:
     return PreprocessOptions(effort="max", **{"steps": 8, "guard": False, **given})
 
 
-def look(reference: Tensor) -> Any:
+def look(reference: Tensor, lpips: float = LONG_JPEG.lpips) -> Any:
     """LPIPS, DISTS and SSIMULACRA 2, weighted as in the descent."""
     one, two = lpips_alex_against(reference), dists_against(reference)
     return lambda decoded: (
-        DESCENTS["max"].lpips * one(decoded).sum()
+        lpips * one(decoded).sum()
         + two(decoded).sum()
         + (100 - ssimulacra2(reference, decoded).sum()) / 200
     )
@@ -148,7 +149,7 @@ def test_a_codec_without_gradient_is_named() -> None:
 def test_others_are_prepared_through_hevc_s_surrogate(name: str, quality: float) -> None:
     frame = Frame.of(PHOTO)
     found = preprocess_frame(frame, Target(name, quality), options(steps=8), CPU)
-    trial = Trial(frame.rgb, get_codec(name), look)
+    trial = Trial(frame.rgb, get_codec(name), partial(look, lpips=DESCENTS["max"].lpips))
     plain, tried = trial.code(frame.rgb, quality), trial.code(found.rgb, quality)
     price = trial.price(quality)
     assert tried.distance + price * tried.bpp < plain.distance + price * plain.bpp
@@ -196,7 +197,8 @@ def test_a_few_steps_are_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(DEFAULTS, "preprocessor", "none of this name")
     medium = DESCENTS["medium"]
     assert plan(PreprocessOptions(), "jpeg") == (None, medium)
-    assert plan(PreprocessOptions(effort="max"), "jpeg") == (None, DESCENTS["max"])
+    assert plan(PreprocessOptions(effort="max"), "jpeg") == (None, LONG_JPEG)
+    assert plan(PreprocessOptions(effort="max"), "webp") == (None, DESCENTS["max"])
     fewer = PreprocessOptions(effort="medium", steps=2)
     assert plan(fewer, "jpeg") == (None, replace(medium, steps=2))
     with pytest.raises(ModelError, match="efforts medium and max do without"):
