@@ -205,9 +205,17 @@ def get_model(name: str | None, role: Role) -> ModelCard:
     )
 
 
-def default_prior(sampler: str | None = None) -> str:
-    """The prior where the user names none: the one for that sampler; None is the preset's."""
-    return "consistency" if sampler in (None, *CONSISTENCY) else DEFAULTS["prior"]
+def default_prior(sampler: str | None = None, posterior_mean: bool = True) -> str:
+    """The prior where the user names none.
+
+    Args:
+        sampler: that it is for; None is the preset's.
+        posterior_mean: whether it may begin from an estimate; else nothing of it has seen a
+            decode.
+    """
+    if sampler not in (None, *CONSISTENCY):
+        return DEFAULTS["prior"]
+    return "consistency-decoded" if posterior_mean else "consistency"
 
 
 @lru_cache(maxsize=4)

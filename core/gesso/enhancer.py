@@ -144,7 +144,7 @@ def enhance_frame(
             "faithful needs the coefficients of a JPEG file; pass the opened file itself, "
             "or leave faithful out"
         )
-    card = get_model(options.model or default_prior(options.sampler), "prior")
+    card = _prior(options)
     denoiser = cast(Denoiser, load(card.name, runtime=runtime))
     estimator = _estimator(target, options, runtime)
     plan = _plan(card, frame, target, options, estimator is not None)
@@ -163,8 +163,13 @@ def sampler_for(options: EnhanceOptions) -> Sampler:
     Raises:
         InputError: a preset that the model has not.
     """
-    card = get_model(options.model or default_prior(options.sampler), "prior")
+    card = _prior(options)
     return _sampler(_preset(card, options), options)[1]
+
+
+def _prior(options: EnhanceOptions) -> ModelCard:
+    default = default_prior(options.sampler, options.posterior_mean)
+    return get_model(options.model or default, "prior")
 
 
 def _sampler(preset: Mapping[str, Any], options: EnhanceOptions) -> tuple[int, Sampler]:

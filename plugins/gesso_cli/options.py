@@ -227,13 +227,18 @@ def runtime_of(device: str, dtype: str, tile: int, progress: Tick | None = None)
     return runtime
 
 
-def known_model(name: str | None, role: Role = "prior", sampler: str | None = None) -> str:
+def known_model(
+    name: str | None,
+    role: Role = "prior",
+    sampler: str | None = None,
+    training_free: bool = False,
+) -> str:
     """The name of a registered model; a folder with a card is registered first.
 
     Args:
-        name: as the user gave it; None is the default of the role, and of a prior's sampler.
+        name: as the user gave it; None is the default of the role.
         role: what it must be.
-        sampler: of a prior; None is the preset's.
+        sampler, training_free: what a prior is for, as of :func:`enhance_options`.
 
     Raises:
         ModelError: no such model, or no card in the folder.
@@ -241,7 +246,7 @@ def known_model(name: str | None, role: Role = "prior", sampler: str | None = No
     from gesso.cards import ModelCard, default_prior, get_model, models, register_model
 
     if name is None and role == "prior":
-        name = default_prior(sampler)
+        name = default_prior(sampler, not training_free)
 
     if name is None or name in models() or not (Path(name) / "card.json").is_file():
         return get_model(name, role).name
@@ -268,7 +273,7 @@ def enhance_options(
     """What these options ask for, of a model that is known by then."""
     from gesso.options import EnhanceOptions
 
-    name = known_model(model, sampler=sampler and sampler.value)
+    name = known_model(model, sampler=sampler and sampler.value, training_free=training_free)
     return EnhanceOptions(
         name,
         preset.value,

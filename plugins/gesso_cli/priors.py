@@ -27,7 +27,7 @@ Models = Annotated[
 
 
 def priors_of(
-    presets: Iterable[str], models: Sequence[str] | None
+    presets: Iterable[str], models: Sequence[str] | None, training_free: bool = False
 ) -> tuple[dict[str, ModelCard], dict[str, str]]:
     """The prior for each preset, and the presets that none has, with the reason.
 
@@ -44,7 +44,7 @@ def priors_of(
         if preset not in PRESETS:
             raise InputError(f"no preset {preset!r}; there are {', '.join(PRESETS)}")
         try:
-            cards = named or [get_model(default_prior(), "prior")]
+            cards = named or [get_model(default_prior(posterior_mean=not training_free), "prior")]
         except ModelError as error:
             lacking[preset] = str(error)
             continue

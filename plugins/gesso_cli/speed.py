@@ -55,7 +55,7 @@ def speed(
     from gesso.options import EnhanceOptions
 
     runtime = replace(o.runtime_of(device, dtype, tile), compiled=compiled)
-    priors, skipped = priors_of(o.names(presets), model)
+    priors, skipped = priors_of(o.names(presets), model, training_free)
     coder, treat = get_codec(codec), treatment("enhance")
     rows: list[dict[str, Any]] = []
     with bar("presets") as tick:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, cast
 
 import typer
 
@@ -116,11 +116,16 @@ def table(
         check_free(path, resume or overwrite)
     runtime = o.runtime_of(device, dtype, tile)
     priors, skipped = priors_of(o.names(presets), model)
+    wanted = [Wanted(preset, card, False) for preset, card in priors.items()]
+    if training_free:
+        free, lacking = priors_of(o.names(presets), model, training_free=True)
+        wanted += [Wanted(preset, card, True) for preset, card in free.items()]
+        skipped |= lacking
+        # side by side
+        wanted.sort(key=lambda one: list(priors | free).index(one.preset))
     found: dict[str, list[Report]] = {}
     for name in names:
-        work, lacking = _work(
-            get_codec(name), levels[name], priors, training_free, tradeoff, seed, runtime
-        )
+        work, lacking = _work(get_codec(name), levels[name], wanted, tradeoff, seed, runtime)
         skipped |= lacking
         if work is not None:
             found[name] = [
@@ -183,6 +188,14 @@ def _files(
     return files
 
 
+class Wanted(NamedTuple):
+    """A preset, the prior that does it, and whether without the posterior mean."""
+
+    preset: str
+    prior: ModelCard
+    free: bool
+
+
 @dataclass(frozen=True)
 class _Work:
     """What to do for one codec, and what its reports say of that."""
@@ -196,8 +209,7 @@ class _Work:
 def _work(
     codec: Codec,
     levels: Sequence[float],
-    priors: Mapping[str, ModelCard],
-    training_free: bool,
+    wanted: Sequence[Wanted],
     tradeoff: float,
     seed: int,
     runtime: Runtime,
@@ -214,25 +226,24 @@ def _work(
     variants = {ITSELF: Pipeline(ITSELF, codec)}
     skipped: dict[str, str] = {}
     settings: dict[str, Any] = {
-        "model": ", ".join(dict.fromkeys(card.name for card in priors.values())),
+        "model": ", ".join(dict.fromkeys(one.prior.name for one in wanted)),
         "tradeoff": tradeoff,
         "seed": seed,
     }
-    for preset, card in priors.items():
-        for free in (False, True) if training_free else (False,):
-            options = EnhanceOptions(
-                card.name, cast("Preset", preset), tradeoff, seed, posterior_mean=not free
-            )
-            name = preset + FREE * free
-            treated = side_pipelines(codec, "enhance", options, runtime, treat)[1]
-            peer = Peer(name, "enhance", "", after=treated.after)
-            if reason := why_not(peer, codec, levels[0]):
-                skipped[f"{codec.name} {name}"] = reason
-                continue
-            variants[name] = treated
-            about = describe("enhance", options, treat)
-            weights = (about.get(key, "")[:12] for key in ("sha256", "estimator_sha256"))
-            settings[name] = " ".join(filter(None, (about["model"], *weights)))
+    for one in wanted:
+        name = one.preset + FREE * one.free
+        options = EnhanceOptions(
+            one.prior.name, cast("Preset", one.preset), tradeoff, seed, posterior_mean=not one.free
+        )
+        treated = side_pipelines(codec, "enhance", options, runtime, treat)[1]
+        peer = Peer(name, "enhance", "", after=treated.after)
+        if reason := why_not(peer, codec, levels[0]):
+            skipped[f"{codec.name} {name}"] = reason
+            continue
+        variants[name] = treated
+        about = describe("enhance", options, treat)
+        weights = (about.get(key, "")[:12] for key in ("sha256", "estimator_sha256"))
+        settings[name] = " ".join(filter(None, (about["model"], *weights)))
     return _Work(codec.name, levels, variants, settings), skipped
 
 

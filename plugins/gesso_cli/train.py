@@ -174,6 +174,19 @@ def consistency(
     teacher: Annotated[
         str | None, typer.Option(help="Prior that makes those.", rich_help_panel=r.RECIPE)
     ] = None,
+    decoded: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="Share of a batch that begins from estimates of real decodes.",
+            rich_help_panel=r.RECIPE,
+        ),
+    ] = None,
+    estimator: Annotated[
+        str | None, typer.Option(help="What makes those.", rich_help_panel=r.RECIPE)
+    ] = None,
+    codecs: Codecs = None,
     p_mean: r.PMean = None,
     p_std: r.PStd = None,
     dry_run: r.DryRun = False,
@@ -201,7 +214,9 @@ def consistency(
 
     --from names the prior, or what this command wrote. Otherwise as train prior.
     """
-    _run("consistency", locals())
+    given = locals()
+    given["codecs"] = tuple(o.names(codecs)) if codecs is not None else None
+    _run("consistency", given)
 
 
 def distill(

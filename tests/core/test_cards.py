@@ -142,13 +142,20 @@ def test_the_embedded_prior_denoises() -> None:
 def test_a_sampler_has_a_prior_of_its_own() -> None:
     by_sampler = {name: default_prior(name) for name in (None, *SAMPLERS)}
     assert by_sampler == {
-        None: "consistency",
-        "one-step": "consistency",
-        "multistep": "consistency",
+        None: "consistency-decoded",
+        "one-step": "consistency-decoded",
+        "multistep": "consistency-decoded",
         "ode": "prior",
         "sde": "prior",
         "dps": "prior",
     }
     for preset in PRESETS:
-        assert preset in get_model(default_prior(), "prior").settings["presets"]
-        assert preset in get_model("prior", "prior").settings["presets"]
+        for name in ("consistency-decoded", "consistency", "prior"):
+            assert preset in get_model(name, "prior").settings["presets"]
+
+
+def test_without_the_posterior_mean_no_part_has_seen_a_decode() -> None:
+    for sampler in (None, *SAMPLERS):
+        name = default_prior(sampler, posterior_mean=False)
+        assert name in ("consistency", "prior")
+        assert "--decoded" not in get_model(name, "prior").recipe

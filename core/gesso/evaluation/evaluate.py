@@ -225,7 +225,8 @@ def describe(
         card, descent = plan(options, codec.name if codec else "")
         found = {**asdict(options), "steps": descent.steps if descent else 0}
         return {**found, "model": card.name, "sha256": card.sha256} if card else found
-    prior = get_model(options.model or default_prior(options.sampler), "prior")
+    default = default_prior(options.sampler, options.posterior_mean)
+    prior = get_model(options.model or default, "prior")
     found = {**asdict(options), "model": prior.name, "sha256": prior.sha256}
     if options.posterior_mean and models("estimator"):
         found["estimator_sha256"] = get_model(None, "estimator").sha256

@@ -4,13 +4,14 @@ Song et al., "Consistency Models" (2023), by the easy schedule of Geng et al.,
 "Consistency Models Made Easy" (2024): consistency training without a teacher, begun
 from the diffusion model, whose own objective is the schedule's first stage. The distance may
 look through networks, and an adversary may pull beside it, as in Kim et al., "Consistency
-Trajectory Models" (2024).
+Trajectory Models" (2024). Noise may be added to posterior means in place of pictures, as in
+Ohayon et al., "Posterior-Mean Rectified Flow" (2025).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, cast
@@ -20,10 +21,13 @@ from torch import Tensor
 
 from gesso.cards import load
 from gesso.denoiser import Denoiser, EDMDenoiser
+from gesso.errors import InputError
+from gesso.estimator import Estimator
 from gesso.evaluation.perceptual import dists, lpips_alex
 from gesso.runtime import Runtime
 from gesso.training.adversary import Adversary
-from gesso.training.loop import Log, train
+from gesso.training.estimates import EstimateSampler
+from gesso.training.loop import Batch, Log, train
 from gesso.training.prior import PriorConfig, PriorTrainer, mean_square, tamed
 
 __all__ = ["ConsistencyConfig", "ConsistencyTrainer", "earlier_level", "train_consistency"]
@@ -33,6 +37,9 @@ VALIDATION_SIGMAS = (0.03, 0.06, 0.1)
 # An estimate's error is about half the noise that it was made from, and about as much noise is
 # added to it again as its error is, or a little less.
 RISE = (1.5, 4.0)
+# The noise on an estimate of a decode, in shares of that estimate's own error: a level suits
+# a whole picture, and its parts differ as much.
+SPREAD = (0.4, 2.5)
 
 
 @dataclass(frozen=True)
@@ -49,12 +56,16 @@ class ConsistencyConfig(PriorConfig):
             what ``teacher`` makes of it at ``RISE`` times that noise. Such an estimate lacks the
             texture that one of a decode lacks, and no decode is seen for it.
         teacher: name of a prior that ends at the posterior mean.
+        decoded: share of each batch in which the noise is added to what ``estimator`` makes of
+            a real decode.
+        estimator: name of an estimator of decodes.
+        codecs: what codes those; one that is named twice is drawn twice as often.
     """
 
     verb: ClassVar[str] = "consistency"
     options: ClassVar[tuple[str, ...]] = (
         *PriorConfig.options, "p_mean", "p_std", "stages", "lpips", "dists", "adversarial",
-        "restored", "teacher",
+        "restored", "teacher", "decoded", "estimator", "codecs",
     )  # fmt: skip
 
     lr: float = 3e-4
@@ -68,6 +79,9 @@ class ConsistencyConfig(PriorConfig):
     adversary_lr: float = 3e-4
     restored: float = 0.5
     teacher: str = "prior"
+    decoded: float = 0.0
+    estimator: str = "posterior-mean"
+    codecs: tuple[str, ...] = ("jpeg", "webp", "avif")
 
 
 def earlier_level(sigma: Tensor, stage: float) -> Tensor:
@@ -88,11 +102,38 @@ class ConsistencyTrainer(PriorTrainer):
     config: ConsistencyConfig
 
     def __init__(self, config: ConsistencyConfig, runtime: Runtime) -> None:
+        if config.restored + config.decoded > 1:
+            raise InputError(
+                f"--restored {config.restored:g} and --decoded {config.decoded:g} are shares of "
+                "one batch; lower one, so that they make 1 at most"
+            )
         super().__init__(config, runtime)
         self.adversary = Adversary(config.adversary_lr, runtime.device)
         self.teacher: Denoiser | None = None
         if config.restored:
             self.teacher = cast(Denoiser, load(config.teacher, "prior", runtime))
+        self.estimates: EstimateSampler | None = None
+        self.held_out: Mapping[str, Tensor] = {}
+
+    def read(self) -> None:
+        """See :class:`Trainer`."""
+        super().read()
+        config = self.config
+        if config.decoded:
+            estimator = cast(Estimator, load(config.estimator, "estimator", self.runtime))
+            self.estimates = EstimateSampler(config, estimator)
+            if self.crops is not None:
+                self.held_out = self.estimates.held_out(self.crops)
+
+    def draw(self) -> Batch:
+        """Clean crops, and what is made of the decodes of the first of them."""
+        config = self.config
+        (clean,) = super().draw()
+        count = round(config.decoded * config.batch)
+        if self.estimates is None or not count:
+            return (clean,)
+        sources, estimates = self.estimates.draw(count, self.step)
+        return torch.cat([sources, clean[count:]]), estimates
 
     @property
     def stage(self) -> float:
@@ -101,11 +142,11 @@ class ConsistencyTrainer(PriorTrainer):
 
     def loss(self, *batch: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Geng et al. 2024, Eq. 8, with the pseudo-Huber metric of Song and Dhariwal 2024."""
-        (clean,) = batch
-        sigma = self.sigmas(len(clean)).to(clean.device)
-        lower = earlier_level(sigma, self.stage)
+        clean = batch[0]
+        begun, sigma, targeted = self._begun(*batch)
+        # The clean picture is the only target that a pair from an estimate has.
+        lower = earlier_level(sigma, self.stage) * targeted
         noise = torch.randn(clean.shape, generator=self.noise).to(clean.device)
-        begun, lower = self._begun(clean, sigma, lower)
         model = EDMDenoiser(self.network)
         with torch.autocast(clean.device.type, torch.bfloat16):
             with torch.no_grad():
@@ -117,18 +158,32 @@ class ConsistencyTrainer(PriorTrainer):
         each, slope = self._judged(clean, target, estimate.detach().float(), weight)
         return (estimate.float() * slope).sum(), each, sigma
 
-    def _begun(self, clean: Tensor, sigma: Tensor, lower: Tensor) -> tuple[Tensor, Tensor]:
-        """(what the noise is added to, the lower levels: 0 where that is an estimate)."""
-        count = round(self.config.restored * len(clean))
-        if self.teacher is None or not count:
-            return clean, lower
-        low, high = RISE
-        rise = low + (high - low) * torch.rand(count, generator=self.noise).to(sigma)
-        white = torch.randn(clean[:count].shape, generator=self.noise).to(clean.device)
-        smooth = self._smooth(clean[:count], rise * sigma[:count], white)
-        # The clean picture is the only target that such a pair has.
-        none = torch.zeros_like(lower[:count])
-        return torch.cat([smooth, clean[count:]]), torch.cat([none, lower[count:]])
+    def _begun(self, clean: Tensor, *estimates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(what the noise is added to, its levels, 1 where that is the picture itself, else 0).
+
+        Estimates of decodes come first, then the teacher's, then pictures as they are.
+        """
+        sigma = self.sigmas(len(clean)).to(clean.device)
+        begun, targeted = clean.clone(), torch.ones_like(sigma)
+        first = 0
+        for decoded in estimates:
+            first = len(decoded)
+            begun[:first] = decoded
+            sigma[:first] = self._spread(mean_square(decoded - clean[:first]).sqrt())
+        last = first + round(self.config.restored * len(clean))
+        if self.teacher is not None and last > first:
+            low, high = RISE
+            rise = low + (high - low) * torch.rand(last - first, generator=self.noise).to(sigma)
+            white = torch.randn(clean[first:last].shape, generator=self.noise).to(clean.device)
+            begun[first:last] = self._smooth(clean[first:last], rise * sigma[first:last], white)
+        targeted[:last] = 0
+        return begun, sigma, targeted
+
+    def _spread(self, error: Tensor) -> Tensor:
+        """Noise levels for estimates of that root mean square error, (B,)."""
+        low, high = map(math.log, SPREAD)
+        share = torch.rand(len(error), generator=self.noise).to(error) * (high - low) + low
+        return (error * share.exp()).clamp(*self.config.sigma_range)
 
     @torch.no_grad()
     def _smooth(self, clean: Tensor, sigma: Tensor, white: Tensor) -> Tensor:
@@ -174,32 +229,42 @@ class ConsistencyTrainer(PriorTrainer):
 
     @torch.inference_mode()
     def validate(self) -> dict[str, float]:
-        """LPIPS (AlexNet) and DISTS of one evaluation per noise level, on held-out pictures."""
+        """LPIPS (AlexNet) and DISTS of one evaluation, on held-out pictures.
+
+        From each noise level on the picture and on the teacher's estimate of it, and from the
+        estimates of decodes with as much noise as their error.
+        """
         if self.crops is None:
             return {}
         generator = torch.Generator().manual_seed(1)
         white, other = (torch.randn(self.crops.shape, generator=generator) for _ in range(2))
         seen: dict[str, list[Tensor]] = {}
         with self.averaged() as network:
-            for sigma in VALIDATION_SIGMAS:
-                for few in torch.split(torch.arange(len(self.crops)), 8):
-                    clean = self.to_device(self.crops[few])
-                    level = torch.full((len(few),), sigma, device=self.runtime.device)
-                    begun = {"": clean}
-                    if self.teacher:
-                        rise = sum(RISE) / 2
-                        begun[" restored"] = self._smooth(
-                            clean, rise * level, self.to_device(other[few])
-                        )
-                    for kind, picture in begun.items():
-                        noisy = picture + sigma * self.to_device(white[few])
-                        with torch.autocast(self.runtime.device.type, torch.bfloat16):
-                            out = EDMDenoiser(network)(noisy, level).float().clamp(-1, 1)
-                            pair = (clean + 1) / 2, (out + 1) / 2
-                            for name, metric in (("lpips", lpips_alex), ("dists", dists)):
-                                value = metric(*pair).float().cpu().flatten()
-                                seen.setdefault(f"{name} {sigma:g}{kind}", []).append(value)
+            for few in torch.split(torch.arange(len(self.crops)), 8):
+                clean, noise = self.to_device(self.crops[few]), self.to_device(white[few])
+                for key, begun, level in self._beginnings(clean, few, other):
+                    noisy = begun + _column(level) * noise
+                    with torch.autocast(self.runtime.device.type, torch.bfloat16):
+                        out = EDMDenoiser(network)(noisy, level).float().clamp(-1, 1)
+                        pair = (clean + 1) / 2, (out + 1) / 2
+                        for name, metric in (("lpips", lpips_alex), ("dists", dists)):
+                            value = metric(*pair).float().cpu().flatten()
+                            seen.setdefault(f"{name} {key}", []).append(value)
         return {key: round(float(torch.cat(values).mean()), 5) for key, values in seen.items()}
+
+    def _beginnings(
+        self, clean: Tensor, few: Tensor, other: Tensor
+    ) -> Iterator[tuple[str, Tensor, Tensor]]:
+        """(name, what noise is added to, its levels) for held-out pictures ``few``."""
+        for sigma in VALIDATION_SIGMAS:
+            level = clean.new_full((len(few),), sigma)
+            yield f"{sigma:g}", clean, level
+            if self.teacher:
+                smooth = self._smooth(clean, sum(RISE) / 2 * level, self.to_device(other[few]))
+                yield f"{sigma:g} restored", smooth, level
+        for name, estimates in self.held_out.items():
+            begun = self.to_device(estimates[few])
+            yield name, begun, mean_square(begun - clean).sqrt()
 
     def score(self, figures: Mapping[str, float]) -> float:
         """Distances: less is better."""

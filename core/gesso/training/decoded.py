@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from gesso.codec import Codec
+from gesso.codec import Codec, get_codec
 from gesso.evaluation.matching import quality_levels
+from gesso.target import Target
 from gesso.training.data import CropSampler, to_model_range
 
-__all__ = ["DecodedSampler", "Pair"]
+__all__ = ["DecodedSampler", "Pair", "decodes_of", "targets_of"]
 
 # Block grids of JPEG with halved chroma, and a divisor of every other codec's.
 ALIGNMENT = 16
@@ -110,3 +112,26 @@ class DecodedSampler:
         codec = self.codecs[chosen]
         decoded = codec.decode(codec.encode(Image.fromarray(source), quality))
         return Pair(source, np.asarray(decoded), chosen, qp)
+
+
+def targets_of(codecs: Iterable[str], qps: Sequence[float]) -> list[Target]:
+    """The qualities of each codec whose rate indices are nearest to ``qps``."""
+    found = []
+    for name in codecs:
+        levels = quality_levels(codec := get_codec(name))
+        found += [Target(name, min(levels, key=lambda q: abs(codec.qp(q) - qp))) for qp in qps]
+    return list(dict.fromkeys(found))
+
+
+def decodes_of(crops: Tensor, target: Target) -> Tensor:
+    """What is left of pictures, (B, 3, H, W) on [-1, 1], once coded with ``target``."""
+    codec = get_codec(target.codec)
+    pixels = ((crops + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    return to_model_range(
+        np.stack(
+            [
+                np.asarray(codec.decode(codec.encode(Image.fromarray(one), target.quality)))
+                for one in pixels
+            ]
+        )
+    )

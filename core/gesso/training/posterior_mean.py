@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from gesso.codec import get_codec
 from gesso.estimator import Estimator, labels_of, nominal_error
-from gesso.evaluation.matching import quality_levels
 from gesso.runtime import Runtime
 from gesso.target import Target
-from gesso.training.data import CropSampler, picture_files, to_model_range, validation_crops
-from gesso.training.decoded import DecodedSampler
+from gesso.training.data import CropSampler, picture_files, validation_crops
+from gesso.training.decoded import DecodedSampler, decodes_of, targets_of
 from gesso.training.loop import Batch, Log, Trainer, TrainingConfig, train
 from gesso.training.prior import edm_weight, mean_square, tamed
 
@@ -73,7 +70,8 @@ class PosteriorMeanTrainer(Trainer):
         if config.val:
             crops = validation_crops(picture_files(config.val), VALIDATION_SIDE)
             self.held_out = [
-                (target, crops, _decodes(crops, target)) for target in _targets(list(self.labels))
+                (target, crops, decodes_of(crops, target))
+                for target in targets_of(list(self.labels), VALIDATION_QPS)
             ]
 
     def draw(self) -> Batch:
@@ -109,30 +107,6 @@ class PosteriorMeanTrainer(Trainer):
                 key = f"{target.codec} {target.quality:g}"
                 result[key] = round(float(torch.cat(gains).mean()), 4)
         return result
-
-
-def _targets(codecs: Sequence[str]) -> list[Target]:
-    """A low and a middle rate of every codec."""
-    found = []
-    for name in codecs:
-        levels = quality_levels(codec := get_codec(name))
-        found += [
-            Target(name, min(levels, key=lambda q: abs(codec.qp(q) - qp))) for qp in VALIDATION_QPS
-        ]
-    return list(dict.fromkeys(found))
-
-
-def _decodes(crops: Tensor, target: Target) -> Tensor:
-    codec = get_codec(target.codec)
-    pixels = ((crops + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
-    return to_model_range(
-        np.stack(
-            [
-                np.asarray(codec.decode(codec.encode(Image.fromarray(one), target.quality)))
-                for one in pixels
-            ]
-        )
-    )
 
 
 def train_posterior_mean(

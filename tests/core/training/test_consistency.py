@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from safetensors.torch import load_file
 from skimage import data
 
 from gesso.cards import ModelCard
+from gesso.errors import InputError
 from gesso.evaluation.perceptual import missing_dists, missing_lpips_alex
 from gesso.runtime import Runtime
 from gesso.training.consistency import (
@@ -117,13 +119,51 @@ def test_a_share_of_the_batch_begins_from_estimates_and_aims_at_the_picture(
     config: ConsistencyConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gesso.training.consistency.load", lambda *_: Halved())
-    trainer = ConsistencyTrainer(replace(config, restored=0.5, batch=4), CPU)
+    trainer = ConsistencyTrainer(replace(config, restored=0.5, batch=4, p_mean=-4.6), CPU)
     clean = torch.full((4, 3, 32, 32), 0.8)
-    sigma, lower = torch.full((4,), 0.01), torch.full((4,), 0.005)
-    begun, later = trainer._begun(clean, sigma, lower)
-    assert later.tolist() == pytest.approx([0, 0, 0.005, 0.005])
+    begun, _, targeted = trainer._begun(clean)
+    assert targeted.tolist() == [0, 0, 1, 1]
     assert torch.equal(begun[2:], clean[2:])
     assert float(begun[:2].mean()) == pytest.approx(0.4, abs=0.01)
+
+
+class Dimmed:
+    """An estimator that takes 0.25 off."""
+
+    device = torch.device("cpu")
+    labels: ClassVar[dict[str, int]] = {"jpeg": 1}
+
+    def __call__(
+        self, decoded: torch.Tensor, level: torch.Tensor, label: torch.Tensor
+    ) -> torch.Tensor:
+        assert label.eq(1).all() and float(level.min()) > 0.001 and float(level.max()) < 0.5
+        return decoded - 0.25
+
+
+def test_a_share_of_the_batch_begins_from_estimates_of_decodes(
+    config: ConsistencyConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gesso.training.consistency.load", lambda *_: Dimmed())
+    several = replace(config, decoded=0.5, codecs=("jpeg",), batch=64, val=config.data)
+    trainer = ConsistencyTrainer(several, CPU)
+    trainer.read()
+    clean, estimates = trainer.draw()
+    assert (len(clean), len(estimates)) == (64, 32)
+    # The same picture, but for what the codec and the estimator did to it.
+    dimmed = (clean[:32] - 0.25).clamp(-1, 1)
+    assert float((dimmed - estimates).abs().mean()) < 0.07
+    begun, sigma, targeted = trainer._begun(clean, estimates)
+    assert targeted.tolist() == [0] * 32 + [1] * 32
+    assert torch.equal(begun, torch.cat([estimates, clean[32:]]))
+    share = sigma[:32] / (estimates - clean[:32]).square().mean((1, 2, 3)).sqrt()
+    assert 0.39 < float(share.min()) < 0.7 and 1.5 < float(share.max()) < 2.51
+    assert set(trainer.held_out) == {"jpeg 10"}
+    assert torch.equal(trainer.draw()[1], estimates)  # a resumed run sees what another saw
+
+
+def test_shares_that_exceed_a_batch_raise(config: ConsistencyConfig) -> None:
+    with pytest.raises(InputError, match=r"--restored 0\.6 and --decoded 0\.5.*lower one"):
+        ConsistencyTrainer(replace(config, restored=0.6, decoded=0.5), CPU)
 
 
 @pytest.mark.skipif(missing is not None, reason=str(missing))

@@ -214,7 +214,7 @@ def test_metadata_and_orientation_are_kept(enhance: Run, photo: Path) -> None:
             "has no preset 'slow', only fast, medium; choose one of",
         ),
         (("--device", "nonesuch"), "device 'nonesuch' is not to be had here; use 'auto' or 'cpu'"),
-        (("--model", "nonesuch"), "no prior named 'nonesuch'; there are: consistency, latent"),
+        (("--model", "nonesuch"), "no prior named 'nonesuch'; there are: consistency, "),
         (("--tile", 200), "tile 200 and tile - overlap"),
     ],
 )

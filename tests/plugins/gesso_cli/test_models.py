@@ -94,7 +94,9 @@ def test_a_folder_of_diffusers_is_shown_alone(run: Run, tmp_path: Path) -> None:
 def test_a_folder_is_a_model(tiny: Path) -> None:
     assert known_model(str(tiny)) == "tiny"
     assert models()["tiny"].folder == tiny
-    assert (known_model(None), known_model(None, sampler="dps")) == ("consistency", "prior")
+    assert known_model(None) == "consistency-decoded"
+    assert known_model(None, training_free=True) == "consistency"
+    assert known_model(None, sampler="dps") == "prior"
     with pytest.raises(ModelError, match="holds no model"):
         known_model(str(tiny.parent))
 
@@ -114,7 +116,9 @@ def test_presets_are_the_core_s() -> None:
 
 def test_each_preset_has_a_model_and_options_reach_the_library() -> None:
     fast = enhance_options(None, PresetName.fast)
-    assert (fast.model, fast.preset, fast.posterior_mean) == ("consistency", "fast", True)
+    assert (fast.model, fast.preset, fast.posterior_mean) == ("consistency-decoded", "fast", True)
+    free = enhance_options(None, PresetName.fast, training_free=True)
+    assert (free.model, free.posterior_mean) == ("consistency", False)
     slow = enhance_options(None, PresetName.slow, 0.5, 7, 0.1, 3, True, True, 0.2, SamplerName.dps)
     assert slow == EnhanceOptions(
         "prior", "slow", 0.5, 7, 0.1, 3, posterior_mean=False, faithful=True, step_size=0.2,
