@@ -158,7 +158,9 @@ class ConsistencyTrainer(PriorTrainer):
         each, slope = self._judged(clean, target, estimate.detach().float(), weight)
         return (estimate.float() * slope).sum(), each, sigma
 
-    def _begun(self, clean: Tensor, *estimates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _begun(
+        self, clean: Tensor, estimates: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """(what the noise is added to, its levels, 1 where that is the picture itself, else 0).
 
         Estimates of decodes come first, then the teacher's, then pictures as they are.
@@ -166,11 +168,12 @@ class ConsistencyTrainer(PriorTrainer):
         sigma = self.sigmas(len(clean)).to(clean.device)
         begun, targeted = clean.clone(), torch.ones_like(sigma)
         first = 0
-        for decoded in estimates:
-            first = len(decoded)
-            begun[:first] = decoded
-            sigma[:first] = self._spread(mean_square(decoded - clean[:first]).sqrt())
-        last = first + round(self.config.restored * len(clean))
+        if estimates is not None:
+            first = len(estimates)
+            begun[:first] = estimates
+            sigma[:first] = self._spread(mean_square(estimates - clean[:first]).sqrt())
+        # Each share is rounded by itself.
+        last = min(len(clean), first + round(self.config.restored * len(clean)))
         if self.teacher is not None and last > first:
             low, high = RISE
             rise = low + (high - low) * torch.rand(last - first, generator=self.noise).to(sigma)

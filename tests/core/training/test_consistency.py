@@ -161,6 +161,16 @@ def test_a_share_of_the_batch_begins_from_estimates_of_decodes(
     assert torch.equal(trainer.draw()[1], estimates)  # a resumed run sees what another saw
 
 
+def test_shares_may_round_to_more_than_a_batch(
+    config: ConsistencyConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gesso.training.consistency.load", lambda *_: Halved())
+    trainer = ConsistencyTrainer(replace(config, restored=0.5, decoded=0.5, batch=3), CPU)
+    clean = torch.zeros(3, 3, 32, 32)
+    _, _, targeted = trainer._begun(clean, clean[:2] + 0.1)
+    assert targeted.tolist() == [0, 0, 0]
+
+
 def test_shares_that_exceed_a_batch_raise(config: ConsistencyConfig) -> None:
     with pytest.raises(InputError, match=r"--restored 0\.6 and --decoded 0\.5.*lower one"):
         ConsistencyTrainer(replace(config, restored=0.6, decoded=0.5), CPU)
