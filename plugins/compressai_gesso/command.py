@@ -52,7 +52,7 @@ def hyperprior(
         typer.Option("--dry-run", help="Go through it all in small, and say how long it takes."),
     ] = False,
     quality: Annotated[
-        int | None, typer.Option(min=1, max=3, help="About 0.15, 0.3 and 0.6 bits per pixel.")
+        int | None, typer.Option(min=1, max=4, help="About 0.15, 0.3, 0.55 and 1 bits a pixel.")
     ] = None,
     lmbda: Annotated[
         float | None,

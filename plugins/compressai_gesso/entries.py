@@ -10,9 +10,9 @@ ordinary codecs it is the quality with the rate index nearest to that of the zoo
     hevc   44  41  38  36  33  30  27  24   QP
     vvc    44  41  38  36  33  30  27  24   QP
 
-``gesso-hyperprior`` is the small network that ships, of qualities 1 to 3. Where CompressAI's
+``gesso-hyperprior`` is the small network that ships, of qualities 1 to 4. Where CompressAI's
 weights are missing, it stands in for ``gesso-bmshj2018-hyperprior`` at the zoo's qualities of
-about the same lambda, 1, 2 and 4. ``gesso-latent``, the latent codec, has 1 to 5: palettes of
+about the same lambda, 1, 2, 4 and 6. ``gesso-latent``, the latent codec, has 1 to 5: palettes of
 16, 32, 64, 128 and 256 entries.
 """
 

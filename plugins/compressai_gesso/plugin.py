@@ -24,7 +24,7 @@ def gesso_codecs() -> list[Codec]:
 
 @hookimpl
 def gesso_models() -> list[ModelCard]:
-    """The hyperprior's three qualities."""
+    """The hyperprior's four qualities."""
     return shipped_cards()
 
 

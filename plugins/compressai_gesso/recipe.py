@@ -9,8 +9,8 @@ from gesso.errors import InputError
 
 __all__ = ["LAMBDAS", "HyperpriorConfig"]
 
-# Quality to lambda: about 0.15, 0.3 and 0.6 bits per pixel on photographs.
-LAMBDAS = {1: 0.0012, 2: 0.004, 3: 0.014}
+# Quality to lambda: about 0.15, 0.3, 0.55 and 1 bits per pixel on photographs.
+LAMBDAS = {1: 0.0012, 2: 0.004, 3: 0.014, 4: 0.0483}
 GRID = 64  # pixels per sample of the hyperlatent
 # Fields that the command states where they are not the defaults.
 RECIPE = (
@@ -27,7 +27,7 @@ class HyperpriorConfig:
         data: folder of training pictures.
         val: folder of held-out pictures that choose the best weights; None keeps the last.
         out: folder for checkpoints, the log and the finished model.
-        quality: 1, 2 or 3; names the model and gives lambda.
+        quality: 1 to 4; names the model and gives lambda.
         lmbda: weight of the distortion in ``lmbda * 255^2 * MSE + bpp``; None is the
             quality's own (CompressAI spells it so, lambda being a word of Python).
         steps: optimiser steps in all.
@@ -66,7 +66,7 @@ class HyperpriorConfig:
 
     def __post_init__(self) -> None:
         if self.quality not in LAMBDAS:
-            raise InputError(f"quality must be 1, 2 or 3, got {self.quality}")
+            raise InputError(f"quality must be 1 to 4, got {self.quality}")
         if self.crop % GRID:
             raise InputError(f"--crop must be a multiple of {GRID}, got {self.crop}")
 

@@ -22,7 +22,7 @@ def photo() -> Image.Image:
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with hyperpriors 1 to 3 as `gesso train hyperprior` writes them, untrained."""
+    """A folder with hyperpriors 1 to 4 as `gesso train hyperprior` writes them, untrained."""
     folder = tmp_path_factory.mktemp("hyperpriors")
     for quality in LAMBDAS:
         config = HyperpriorConfig("data", "", quality=quality, channels=8, latents=12, seed=3)

@@ -44,7 +44,7 @@ def test_no_such_quality(zoo: dict[str, Any], quality: Any) -> None:
     for name in ("gesso-jpeg", "gesso-mbt2018"):
         with pytest.raises(InputError, match="whole number from 1 to 8"):
             zoo[name](quality)
-    with pytest.raises(ValueError, match="from 1 to 3"):
+    with pytest.raises(ValueError, match="from 1 to 4"):
         zoo["gesso-hyperprior"](9)
     with pytest.raises(InputError, match="from 1 to 6"):
         zoo["gesso-cheng2020-attn"](quality=8)

@@ -121,7 +121,7 @@ def test_mistakes_are_said_with_the_mend(folder: Path, hub: Path) -> None:
     code, text = said(
         "eval_model", "pretrained", folder, "-a", "gesso-bmshj2018-hyperprior", "-q", "3"
     )
-    assert code == 1 and "the qualities 1, 2 and 4 with metric 'mse' alone" in text
+    assert code == 1 and "the qualities 1, 2, 4 and 6 with metric 'mse' alone" in text
     code, text = said("eval_model", "--help")
     assert code == 0 and "Evaluate a model on an image dataset" in text
 

@@ -41,12 +41,12 @@ def x() -> Tensor:
 
 def test_each_is_of_the_nearest_lambda() -> None:
     """No quality of the zoo's is served by weights of less than two thirds of its lambda."""
-    assert LEVELS == {NAME: {1: 1, 2: 2, 4: 3}}
+    assert LEVELS == {NAME: {1: 1, 2: 2, 4: 3, 6: 4}}
     for level, own in LEVELS[NAME].items():
         assert 2 / 3 - 1e-6 < LAMBDAS[own] / ZOO_LAMBDAS[level - 1] < 3 / 2
 
 
-@pytest.mark.parametrize(("quality", "own"), [(1, 1), (4, 3)])
+@pytest.mark.parametrize(("quality", "own"), [(1, 1), (4, 3), (6, 4)])
 @torch.no_grad()
 def test_the_entry_runs_where_there_are_no_stock_weights(
     quality: int, own: int, zoo: dict[str, Any], hub: Path, x: Tensor
@@ -88,9 +88,9 @@ def test_it_can_be_trained_on_and_comes_back(zoo: dict[str, Any], hub: Path) -> 
 def test_the_warning_is_the_same_for_every_quality(zoo: dict[str, Any], hub: Path) -> None:
     """So that Python says it once, whatever qualities a loop goes through."""
     with pytest.warns(UserWarning) as caught:
-        for quality in (1, 2, 4):
+        for quality in (1, 2, 4, 6):
             zoo[f"gesso-{NAME}"](quality, pretrained=True)
-    assert len(caught) == 3 and len({str(warning.message) for warning in caught}) == 1
+    assert len(caught) == 4 and len({str(warning.message) for warning in caught}) == 1
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_the_warning_is_the_same_for_every_quality(zoo: dict[str, Any], hub: Pat
 def test_what_has_no_substitute(quality: int, metric: str, zoo: dict[str, Any], hub: Path) -> None:
     with pytest.raises(ModelError) as caught:
         zoo[f"gesso-{NAME}"](quality, metric, pretrained=True)
-    assert "the qualities 1, 2 and 4 with metric 'mse' alone" in str(caught.value)
+    assert "the qualities 1, 2, 4 and 6 with metric 'mse' alone" in str(caught.value)
     assert f"{quality}-" in str(caught.value) and "GESSO_COMPRESSAI" in str(caught.value)
     with pytest.raises(ModelError) as other:
         zoo["gesso-mbt2018-mean"](quality, metric, pretrained=True)
