@@ -21,7 +21,7 @@ from gesso.errors import InputError
 from gesso.estimator import Estimator, estimate
 from gesso.frame import Frame, Picture
 from gesso.jpeg import JpegCoefficients, coefficients_for
-from gesso.noise import jpeg_quality_of_pixels, sigma_for
+from gesso.noise import jpeg_quality_of_pixels, sigma_for, softened
 from gesso.options import EnhanceOptions, Preset, Sampler
 from gesso.projection import project
 from gesso.runtime import Runtime
@@ -147,10 +147,11 @@ def enhance_frame(
     card = _prior(options)
     denoiser = cast(Denoiser, load(card.name, runtime=runtime))
     estimator = _estimator(target, options, runtime)
-    plan = _plan(card, frame, target, options, estimator is not None)
+    preset = _preset(card, options)  # what is wrong is said before anything takes long
     start = frame
     if estimator and target:
         start = estimate(frame, target, estimator, replace(runtime, progress=None))
+    plan = _plan(card, preset, frame, start, target, options)
     natural = travel(start, plan, denoiser, runtime)
     if options.faithful is not False and target and target.jpeg:
         return project(natural, target.jpeg)
@@ -189,19 +190,19 @@ def _estimator(
 
 def _plan(
     card: ModelCard,
+    preset: Mapping[str, Any],
     frame: Frame,
+    start: Frame,
     target: Target | None,
     options: EnhanceOptions,
-    estimated: bool,
 ) -> Plan:
-    preset = _preset(card, options)
     steps, sampler = _sampler(preset, options)
     if options.sigma is not None:
         sigmas = torch.full((frame.batch,), options.sigma)
     elif target is None:
         raise InputError("nothing says how strong the noise may be; pass a target or sigma=")
     else:
-        sigmas = _sigmas(card, preset, target, frame, estimated) * options.tradeoff
+        sigmas = _sigmas(card, preset, target, frame, start) * options.tradeoff
     return Plan(
         sigmas,
         sampler,
@@ -233,16 +234,19 @@ def _sigmas(
     preset: Mapping[str, Any],
     target: Target,
     frame: Frame,
-    estimated: bool,
+    start: Frame,
 ) -> Tensor:
-    """Noise levels at tradeoff 1: by the error of what the noise is added to."""
+    """Noise levels at tradeoff 1: by the error of what the noise is added to, and its edges."""
     scales = {**card.settings.get("noise_scale", {}), **preset.get("noise_scale", {})}
-    if estimated:
-        table = get_model(None, "estimator").settings["noise"]
-        return sigma_for(table, scales.get("posterior_mean", 1.0), target, frame)
-    # Decodes are what they are, whatever model comes after.
-    table = card.settings.get("noise") or get_model(None, "prior").settings["noise"]
-    return sigma_for(table, scales.get("decoded", 1.0), target, frame)
+    if start is not frame:
+        mode, table = "posterior_mean", get_model(None, "estimator").settings["noise"]
+    else:
+        # Decodes are what they are, whatever model comes after.
+        own = card.settings.get("noise")
+        mode, table = "decoded", own or get_model(None, "prior").settings["noise"]
+    sigmas = sigma_for(table, scales.get(mode, 1.0), target, frame)
+    curve = card.settings.get("softness", {}).get(mode)
+    return sigmas * softened(curve, start) if curve else sigmas
 
 
 def _degrade(target: Target | None) -> Degrade | None:

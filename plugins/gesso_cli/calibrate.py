@@ -137,17 +137,20 @@ def _fit_scale(
     from gesso.cards import get_model
     from gesso.codec import get_codec
     from gesso.enhancer import enhance_frame
-    from gesso.noise import sigma_for
+    from gesso.noise import sigma_for, softened
     from gesso.training.calibrate import fit_noise_scale, psnr_drops
 
     estimator = get_model(None, "estimator")
     estimated = _restore(estimator)
     assert estimated is not None
     model = o.known_model(str(card.folder))
+    curve = card.settings.get("softness", {}).get("posterior_mean")
 
     def enhanced(ratio: Scale) -> Restore:
         def restore(frame: Frame, target: Target) -> Frame:
             sigma = sigma_for(estimator.settings["noise"], ratio, target, frame)
+            if curve:
+                sigma = sigma * softened(curve, estimated(frame, target))
             options = o.enhance_options(model, preset, sigma=float(sigma[0]))
             return enhance_frame(frame, target, options)
 

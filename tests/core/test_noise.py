@@ -21,7 +21,9 @@ from gesso.noise import (
     gradient,
     jpeg_quality_of_pixels,
     quality_of_rate,
+    sharpness,
     sigma_for,
+    softened,
 )
 from gesso.target import Target
 
@@ -70,6 +72,51 @@ def test_sigma_is_the_error_times_the_ratio_at_its_rate() -> None:
         sigma_for(TABLE, rows, Target("jpeg", 1), frame),
         3 * estimated_rmse(TABLE, Target("jpeg", 1), frame),
     )
+
+
+def test_sharpness_is_how_soon_a_step_is_over() -> None:
+    edge = torch.zeros(1, 3, 64, 64)
+    edge[..., 32:] = 1
+    # One pair of neighbours straddles the edge, and four pairs of pixels four apart.
+    pairs = 64 * 63 + 63 * 64, 64 * 60 + 60 * 64
+    expected = ((64 / pairs[0]) / (4 * 64 / pairs[1])) ** 0.5
+    assert float(sharpness(Frame.of(edge))[0]) == pytest.approx(expected, rel=1e-4)
+    noise = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(sharpness(Frame.of(noise)).float(), torch.ones(2), atol=0.05, rtol=0)
+    ramp = torch.arange(64.0).expand(1, 3, 64, 64) / 64
+    assert float(sharpness(Frame.of(ramp))[0]) == pytest.approx(0.25, rel=0.05)
+
+
+def test_sharpness_of_a_photograph_falls_when_it_is_enlarged() -> None:
+    photo = Image.fromarray(data.astronaut()).crop((100, 0, 356, 256))
+    found = [
+        float(sharpness(Frame.of(photo.resize((256 * k, 256 * k), Image.Resampling.BICUBIC)))[0])
+        for k in (1, 2, 3)
+    ]
+    assert found[0] > 1.2 * found[1] and found[1] > 1.1 * found[2]
+
+
+def test_sharpness_in_bands_is_the_whole_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = Frame.of(torch.rand(2, 3, 50, 20))
+    whole = sharpness(frame)
+    for band in (3, 7, 49):
+        monkeypatch.setattr("gesso.noise.BAND", band)
+        torch.testing.assert_close(sharpness(frame), whole)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (3, 2), (5, 4), (4, 64)])
+def test_sharpness_of_flat_and_of_tiny_pictures(size: tuple[int, int]) -> None:
+    assert float(sharpness(Frame.of(torch.full((1, 3, *size), 0.4)))[0]) == pytest.approx(1)
+    assert float(sharpness(Frame.of(torch.rand(1, 3, *size)))[0]) > 0
+
+
+def test_a_soft_picture_wants_less_noise() -> None:
+    ramp, noise = torch.arange(64.0).expand(3, 64, 64) / 64, torch.rand(3, 64, 64)
+    frame = Frame.of(torch.stack([ramp, noise]))
+    curve = {"reference": 0.5, "power": 2.0, "least": 0.1}
+    soft, sharp = (float(value) for value in softened(curve, frame))
+    assert soft == pytest.approx(0.25, rel=0.1) and sharp == 1
+    assert float(softened({**curve, "least": 0.4}, frame)[0]) == pytest.approx(0.4)
 
 
 @dataclass(frozen=True)

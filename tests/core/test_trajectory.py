@@ -17,6 +17,7 @@ from gesso.enhancer import enhance_frame
 from gesso.errors import InputError, ModelError
 from gesso.estimator import estimate, load_estimator
 from gesso.frame import Frame
+from gesso.noise import softened
 from gesso.options import EnhanceOptions, Sampler
 from gesso.runtime import Runtime
 from gesso.target import Target
@@ -120,6 +121,26 @@ def test_noise_goes_onto_the_estimate(prior: ModelCard, estimator: ModelCard, fr
     options = EnhanceOptions("presets", "medium", posterior_mean=False, sigma=sigma)
     by_hand = enhance_frame(mean, None, options, CPU)
     torch.testing.assert_close(with_mean, by_hand.rgb, atol=2e-3, rtol=0)
+
+
+def test_what_is_soft_gets_less_noise(prior: ModelCard, estimator: ModelCard) -> None:
+    """By the edges of what the noise is added to, in the share that the card states."""
+    curve = {"reference": 0.9, "power": 2.0, "least": 0.05}
+    settings = {**prior.settings, "softness": {"posterior_mean": curve}}
+    register_model(replace(prior, name="softened", settings=settings))
+    try:
+        soft = Frame.of(torch.arange(64.0).expand(3, 64, 64) / 64)
+        options = EnhanceOptions("softened", "medium")
+        mean = estimate(soft, TARGET, load_estimator(estimator, CPU), CPU)
+        share = float(softened(curve, mean)[0])
+        assert 0.05 < share < 0.9
+        found = enhance_frame(soft, TARGET, options, CPU)
+        plain = replace(options, model="presets")
+        expected = enhance_frame(soft, TARGET, replace(plain, tradeoff=share), CPU)
+        torch.testing.assert_close(found.rgb, expected.rgb)
+        assert not torch.allclose(found.rgb, enhance_frame(soft, TARGET, plain, CPU).rgb)
+    finally:
+        cards._registry.pop("softened")
 
 
 def _error(card: ModelCard, frame: Frame) -> torch.Tensor:
