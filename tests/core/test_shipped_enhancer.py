@@ -43,7 +43,16 @@ def photo(name: str, enlarged: int) -> Image.Image:
         ("jpeg", 10, 2, 0.85),
         ("jpeg", 60, 2, 1.0),
         ("jpeg", 90, 1, 1.0),
-        ("webp", 80, 2, 1.05),
+        ("webp", 80, 2, 1.0),
+        pytest.param(
+            "jpeg",
+            90,
+            2,
+            1.0,
+            marks=pytest.mark.xfail(
+                strict=True, reason="so good a file of a soft picture still comes out worse"
+            ),
+        ),
     ],
 )
 def test_it_looks_no_worse_than_the_plain_decode(
