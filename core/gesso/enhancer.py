@@ -21,14 +21,14 @@ from gesso.errors import InputError
 from gesso.estimator import Estimator, estimate
 from gesso.frame import Frame, Picture
 from gesso.jpeg import JpegCoefficients, coefficients_for
-from gesso.noise import jpeg_quality_of_pixels, sigma_for, softened
+from gesso.noise import NoiseMode, Table, jpeg_quality_of_pixels, sigma_for, softened
 from gesso.options import EnhanceOptions, Preset, Sampler
 from gesso.projection import project
 from gesso.runtime import Runtime
 from gesso.target import Target
 from gesso.trajectory import STEP_SIZE, Degrade, Plan, sampler_of, travel
 
-__all__ = ["enhance", "enhance_frame", "sampler_for", "target_of"]
+__all__ = ["enhance", "enhance_frame", "error_table", "sampler_for", "target_of"]
 
 
 def enhance(
@@ -237,16 +237,20 @@ def _sigmas(
     start: Frame,
 ) -> Tensor:
     """Noise levels at tradeoff 1: by the error of what the noise is added to, and its edges."""
+    mode: NoiseMode = "decoded" if start is frame else "posterior_mean"
     scales = {**card.settings.get("noise_scale", {}), **preset.get("noise_scale", {})}
-    if start is not frame:
-        mode, table = "posterior_mean", get_model(None, "estimator").settings["noise"]
-    else:
-        # Decodes are what they are, whatever model comes after.
-        own = card.settings.get("noise")
-        mode, table = "decoded", own or get_model(None, "prior").settings["noise"]
-    sigmas = sigma_for(table, scales.get(mode, 1.0), target, frame)
-    curve = card.settings.get("softness", {}).get(mode)
-    return sigmas * softened(curve, start) if curve else sigmas
+    sigmas = sigma_for(error_table(card, mode), scales.get(mode, 1.0), target, frame)
+    softness = {**card.settings.get("softness", {}), **preset.get("softness", {})}
+    return sigmas * softened(softness[mode], start) if mode in softness else sigmas
+
+
+def error_table(card: ModelCard, mode: NoiseMode) -> Table:
+    """What ``sigma_for`` estimates the error by: of the estimates, or of the decodes."""
+    if mode == "posterior_mean":
+        return cast(Table, get_model(None, "estimator").settings["noise"])
+    # Decodes are what they are, whatever model comes after.
+    own = card.settings.get("noise")
+    return cast(Table, own or get_model(None, "prior").settings["noise"])
 
 
 def _degrade(target: Target | None) -> Degrade | None:

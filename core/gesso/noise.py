@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -34,7 +35,9 @@ BAND = 512
 LAG = 4
 Table = Mapping[str, Sequence[Sequence[float]]]
 Rows = Sequence[Sequence[float]]
-Scale = float | Rows | Mapping[str, Rows]
+Scale = float | Rows | Mapping[str, float | Rows]
+# What the noise is added to.
+NoiseMode = Literal["posterior_mean", "decoded"]
 
 
 def gradient(frame: Frame) -> Tensor:
@@ -137,7 +140,7 @@ def sigma_for(table: Table, scale: Scale, target: Target, frame: Frame) -> Tenso
         frame: the decoded pictures.
     """
     if isinstance(scale, Mapping):
-        scale = scale.get(target.codec, scale["hevc"])
+        scale = scale[target.codec] if target.codec in scale else scale["hevc"]
     if not isinstance(scale, int | float):
         scale = interpolate_anchors([(row[0], row[1]) for row in scale], target.qp)
     return estimated_rmse(table, target, frame) * float(scale)

@@ -10,15 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gesso.errors import InputError
-from gesso.target import Target
 from gesso_cli import options as o
 from gesso_cli.console import answer, answer_json, bar, say
 
 if TYPE_CHECKING:
     from gesso.cards import ModelCard
     from gesso.codec import Codec
-    from gesso.frame import Frame
-    from gesso.noise import Scale
     from gesso.training.calibrate import Restore
 
 __all__ = ["add", "calibrate"]
@@ -26,8 +23,6 @@ __all__ = ["add", "calibrate"]
 Rows = list[list[float]]
 # What a prior's card starts with.
 PRESETS = {"fast": {"steps": 1}, "medium": {"steps": 10}}
-# Where the ratio of noise to error is fitted, on JPEG's scale.
-SCALE_QUALITIES = (10.0, 25.0, 60.0)
 
 
 def add(app: typer.Typer) -> None:
@@ -39,16 +34,6 @@ def calibrate(
     folder: Annotated[Path, typer.Argument(metavar="MODELFOLDER", help="What gesso train wrote.")],
     val: Annotated[Path, typer.Argument(metavar="VAL", help="Folder of eight or more pictures.")],
     codecs: Annotated[str, typer.Option(help="Names of codecs.")] = "jpeg,webp,avif",
-    drop: Annotated[
-        float | None,
-        typer.Option(
-            min=0.1,
-            max=6.0,
-            help="Instead of tables: fit the noise of --preset so that PSNR falls by so many dB "
-            "under the estimate of the posterior mean.",
-        ),
-    ] = None,
-    preset: o.PresetOption = o.PresetName.medium,
     name: Annotated[
         str | None, typer.Option(help="Name of the model, where the folder has no card yet.")
     ] = None,
@@ -59,8 +44,8 @@ def calibrate(
 ) -> None:
     """Measure how far pictures of each codec are from their sources, and write it to the card.
 
-    In a prior's card these are decodes, in an estimator's its estimates. With --drop, the
-    ratio of noise to that error is fitted instead, on JPEG files through the model itself.
+    In a prior's card these are decodes, in an estimator's its estimates. How much noise that
+    error calls for is what gesso noise finds.
     """
     from gesso.codec import get_codec
     from gesso.training.calibrate import qp_equivalents
@@ -68,9 +53,6 @@ def calibrate(
 
     files = picture_files(val)
     card = _card(folder, name)
-    if drop is not None:
-        _fit_scale(card, files, preset, drop, json)
-        return
     chosen = [get_codec(codec) for codec in dict.fromkeys(o.names(codecs))]
     if not chosen:
         raise InputError("no codec asked for; pass --codecs jpeg, for instance")
@@ -128,59 +110,6 @@ def _restore(card: ModelCard) -> Restore | None:
     runtime = Runtime()
     estimator = card.make(runtime)
     return lambda frame, target: estimate(frame, target, estimator, runtime)
-
-
-def _fit_scale(
-    card: ModelCard, files: list[Path], preset: o.PresetName, drop: float, json: bool
-) -> None:
-    """The noise of one preset, by what it does to PSNR."""
-    from gesso.cards import get_model
-    from gesso.codec import get_codec
-    from gesso.enhancer import enhance_frame
-    from gesso.noise import sigma_for, softened
-    from gesso.training.calibrate import fit_noise_scale, psnr_drops
-
-    estimator = get_model(None, "estimator")
-    estimated = _restore(estimator)
-    assert estimated is not None
-    model = o.known_model(str(card.folder))
-    curve = card.settings.get("softness", {}).get("posterior_mean")
-
-    def enhanced(ratio: Scale) -> Restore:
-        def restore(frame: Frame, target: Target) -> Frame:
-            sigma = sigma_for(estimator.settings["noise"], ratio, target, frame)
-            if curve:
-                sigma = sigma * softened(curve, estimated(frame, target))
-            options = o.enhance_options(model, preset, sigma=float(sigma[0]))
-            return enhance_frame(frame, target, options)
-
-        return restore
-
-    codec = get_codec("jpeg")
-    with bar("noise levels") as tick:
-        rows = fit_noise_scale(files, codec, SCALE_QUALITIES, drop, estimated, enhanced, tick)
-    presets = {name: dict(value) for name, value in card.settings.get("presets", {}).items()}
-    scales = dict(presets[preset.value].get("noise_scale", {}))
-    before = scales.get("posterior_mean")
-    if isinstance(before, Mapping):
-        scales["posterior_mean"] = {**before, codec.name: rows}
-    else:
-        scales["posterior_mean"] = rows
-    presets[preset.value]["noise_scale"] = scales
-    written = replace(card, settings={**card.settings, "presets": presets}).write()
-    found = {
-        quality: psnr_drops(files, Target(codec.name, quality), codec, estimated, enhanced(rows))
-        for quality in SCALE_QUALITIES
-    }
-    if json:
-        answer_json({"card": str(written), "noise_scale": rows, "drops": found})
-        return
-    for quality, drops in found.items():
-        mean, worst = sum(drops) / len(drops), max(drops)
-        answer().print(
-            f"{codec.name} {quality:g}: {mean:.2f} dB under the estimate, at most {worst:.2f} dB"
-        )
-    say(f"{len(files)} pictures, written to {written}")
 
 
 def _fit(files: list[Path], codec: Codec, restore: Restore | None) -> Rows:

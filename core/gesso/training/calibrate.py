@@ -21,17 +21,13 @@ from gesso.training.data import read_rgb
 
 __all__ = [
     "calibration_qualities",
-    "fit_noise_scale",
     "fit_noise_table",
-    "psnr_drops",
     "qp_equivalents",
     "residual_db",
 ]
 
 QUALITIES = (5, 10, 15, 20, 30, 40, 50, 60, 70, 80, 90, 95)
 FEWEST = 8  # pictures that a regression can stand on
-# A sampler that ends near a mean loses little by noise: up to several times the error.
-RATIOS = (0.35, 0.7, 1.4, 2.8, 5.6)
 Progress = Callable[[int, int], None]
 # What is made of decoded pictures of one target: an estimate, or their enhancement.
 Restore = Callable[[Frame, Target], Frame]
@@ -102,78 +98,6 @@ def residual_db(
             alone.append(20 * math.log10(2) * (mean - truth))
             informed.append(20 * math.log10(2) * (a + b * steepness - truth))
     return _root_mean_square(alone), _root_mean_square(informed)
-
-
-def psnr_drops(
-    files: Sequence[Path], target: Target, codec: Codec, estimated: Restore, enhanced: Restore
-) -> list[float]:
-    """By how many dB each picture's enhancement lies under its estimate.
-
-    The centre of a picture is looked at, 256 x 256 pixels or what there is of it.
-    """
-    drops = []
-    for path in files:
-        source = _centre(Image.fromarray(read_rgb(path)))
-        clean = Frame.of(source).rgb
-        decoded = Frame.of(codec.decode(codec.encode(source, target.quality)))
-        errors = [
-            float((made(decoded, target).rgb - clean).square().mean())
-            for made in (estimated, enhanced)
-        ]
-        drops.append(10 * math.log10(errors[1] / errors[0]))
-    return drops
-
-
-def fit_noise_scale(
-    files: Sequence[Path],
-    codec: Codec,
-    qualities: Iterable[float],
-    wanted: float,
-    estimated: Restore,
-    enhanced: Callable[[float], Restore],
-    progress: Progress | None = None,
-) -> list[list[float]]:
-    """Rows (QP index, ratio) for :func:`gesso.noise.sigma_for`, of rising index.
-
-    Args:
-        files: validation pictures.
-        codec: encodes and decodes them.
-        qualities: on the codec's scale.
-        wanted: mean drop in dB from the estimate to the enhancement.
-        estimated: the estimate of least square error.
-        enhanced: a ratio of noise level to estimated error to what it enhances.
-        progress: called with (done, total) measurements.
-
-    Raises:
-        InputError: even the most noise that is tried costs less than ``wanted``.
-    """
-    rows, chosen = [], sorted(set(qualities))
-    for index, quality in enumerate(chosen):
-        target = Target(codec.name, quality)
-        means = []
-        for step, ratio in enumerate(RATIOS):
-            drops = psnr_drops(files, target, codec, estimated, enhanced(ratio))
-            means.append(sum(drops) / len(drops))
-            if progress:
-                progress(index * len(RATIOS) + step + 1, len(chosen) * len(RATIOS))
-        # More noise can only be further from the source; a measured dip is chance.
-        rising = np.maximum.accumulate(np.maximum(means, 1e-3))
-        if wanted > rising[-1]:
-            raise InputError(
-                f"at {codec.name} {quality:g} PSNR falls by {rising[-1]:.2f} dB with noise of "
-                f"{RATIOS[-1]} times the error, and not by {wanted:g}; ask for less"
-            )
-        # Noise adds to the error by its square: a power law, straight in logarithms.
-        ratio = float(np.exp(np.interp(math.log(wanted), np.log(rising), np.log(RATIOS))))
-        rows.append([round(target.qp, 2), round(ratio, 3)])
-    return sorted(rows)
-
-
-def _centre(picture: Image.Image, side: int = 256) -> Image.Image:
-    left, top = ((length - min(length, side)) // 2 for length in picture.size)
-    return picture.crop(
-        (left, top, left + min(picture.width, side), top + min(picture.height, side))
-    )
 
 
 def _measure(

@@ -18,9 +18,7 @@ from gesso.target import Target
 from gesso.training.calibrate import (
     QUALITIES,
     calibration_qualities,
-    fit_noise_scale,
     fit_noise_table,
-    psnr_drops,
     qp_equivalents,
     residual_db,
 )
@@ -106,58 +104,6 @@ def louder(frame: Frame, ratio: float) -> Frame:
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(frame.rgb.shape, generator=generator)
     return Frame.of((frame.rgb + 0.02 * ratio * noise).clamp(0, 1))
-
-
-def test_drops_are_those_of_the_error(files: list[Path]) -> None:
-    codec, target = get_codec("jpeg"), Target("jpeg", 20)
-    asked: list[float] = []
-
-    def enhanced(frame: Frame, at: Target) -> Frame:
-        asked.append(at.quality)
-        return louder(frame, 1.0)
-
-    drops = psnr_drops(files[:2], target, codec, lambda frame, _: frame, enhanced)
-    assert asked == [20, 20]
-    for path, drop in zip(files, drops, strict=False):
-        with Image.open(path) as source:
-            clean = Frame.of(source.convert("RGB"))
-            decoded = Frame.of(codec.decode(codec.encode(source.convert("RGB"), 20)))
-        before = float((decoded.rgb - clean.rgb).square().mean())
-        expected = 10 * np.log10((before + 0.02**2) / before)
-        assert drop == pytest.approx(expected, abs=0.3)
-
-
-@pytest.mark.parametrize("wanted", [1.0, 2.6])
-def test_the_ratio_that_is_found_gives_the_drop_that_was_wanted(
-    wanted: float, files: list[Path]
-) -> None:
-    codec = get_codec("jpeg")
-
-    def error(frame: Frame, target: Target) -> Frame:
-        return frame
-
-    def enhanced(ratio: float):  # type: ignore[no-untyped-def]  # a Restore
-        return lambda frame, target: louder(frame, ratio)
-
-    told: list[tuple[int, int]] = []
-    rows = fit_noise_scale(
-        files[:3], codec, (40, 10), wanted, error, enhanced, lambda *step: told.append(step)
-    )
-    assert [row[0] for row in rows] == [pytest.approx(codec.qp(q), abs=0.01) for q in (40, 10)]
-    assert told[-1] == (10, 10)
-    # the smaller the error, the sooner the same noise is felt
-    assert rows[0][1] < rows[1][1]
-    for (_, ratio), quality in zip(rows, (40, 10), strict=True):
-        drops = psnr_drops(files[:3], Target("jpeg", quality), codec, error, enhanced(ratio))
-        assert sum(drops) / 3 == pytest.approx(wanted, abs=0.25)
-
-
-def test_a_drop_that_no_noise_costs_is_refused(files: list[Path]) -> None:
-    def same(frame: Frame, target: Target) -> Frame:
-        return frame
-
-    with pytest.raises(InputError, match=r"jpeg 10 PSNR falls by 0\.00 dB.* ask for less"):
-        fit_noise_scale(files[:1], get_codec("jpeg"), (10,), 2.0, same, lambda ratio: same)
 
 
 def test_an_estimate_is_calibrated_by_its_own_error(files: list[Path]) -> None:
