@@ -92,6 +92,15 @@ Adversarial = Annotated[
     float | None,
     typer.Option(min=0.0, help="The adversary's share of the slope.", rich_help_panel=RECIPE),
 ]
+Enlarged = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0,
+        max=1.0,
+        help="Share of the pictures that are enlarged by 1.2 to 2.5 before they are coded.",
+        rich_help_panel=RECIPE,
+    ),
+]
 PMean = Annotated[
     float | None,
     typer.Option("--p_mean", help="Mean of ln(sigma), lognormal.", rich_help_panel=RECIPE),

@@ -115,6 +115,7 @@ def posterior_mean(
     val: r.Val = None,
     start: r.Start = None,
     codecs: Codecs = None,
+    enlarged: r.Enlarged = None,
     dry_run: r.DryRun = False,
     steps: r.Steps = None,
     batch: r.Batch = None,
@@ -187,6 +188,7 @@ def consistency(
         str | None, typer.Option(help="What makes those.", rich_help_panel=r.RECIPE)
     ] = None,
     codecs: Codecs = None,
+    enlarged: r.Enlarged = None,
     p_mean: r.PMean = None,
     p_std: r.PStd = None,
     dry_run: r.DryRun = False,

@@ -60,12 +60,14 @@ class ConsistencyConfig(PriorConfig):
             a real decode.
         estimator: name of an estimator of decodes.
         codecs: what codes those; one that is named twice is drawn twice as often.
+        enlarged: share of those pictures that are enlarged by 1.2 to 2.5 before they are coded.
     """
 
     verb: ClassVar[str] = "consistency"
     options: ClassVar[tuple[str, ...]] = (
         *PriorConfig.options, "p_mean", "p_std", "stages", "lpips", "dists", "adversarial",
         "restored", "teacher", "decoded", "estimator", "codecs",
+        "enlarged",
     )  # fmt: skip
 
     lr: float = 3e-4
@@ -82,6 +84,7 @@ class ConsistencyConfig(PriorConfig):
     decoded: float = 0.0
     estimator: str = "posterior-mean"
     codecs: tuple[str, ...] = ("jpeg", "webp", "avif")
+    enlarged: float = 0.0
 
 
 def earlier_level(sigma: Tensor, stage: float) -> Tensor:

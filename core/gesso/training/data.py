@@ -1,4 +1,4 @@
-"""Pictures for training: decoded once into memory, cropped at random, never resampled up."""
+"""Pictures for training: decoded once into memory, cropped at random."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from gesso.errors import InputError
 
 __all__ = ["CropSampler", "picture_files", "validation_crops"]
 
+# By how much a crop is enlarged where that is asked for: as soft as scans and old cameras.
+ENLARGEMENT = (1.2, 2.5)
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".ppm")
 
 
@@ -49,12 +51,14 @@ class CropSampler:
     """Random square crops with flips and quarter turns, reproducible from its generator.
 
     Each picture is kept at several scales (shrinking hides the source's own
-    compression); one is drawn with a chance proportional to its area to ``bias``.
+    compression); one is drawn with a chance proportional to its area to ``bias``. Nothing is
+    resampled up but the share ``enlarged`` of all crops, so that soft pictures are known, too.
     """
 
     pictures: list[NDArray[np.uint8]]
     chances: NDArray[np.float64]
     size: int
+    enlarged: float = 0.0
 
     @classmethod
     def from_files(
@@ -64,6 +68,7 @@ class CropSampler:
         scales: Sequence[float] = (1.0, 0.7, 0.5),
         bias: float = 0.5,
         progress: Callable[[int, int], None] | None = None,
+        enlarged: float = 0.0,
     ) -> CropSampler:
         """Decode ``files`` at ``scales``; versions smaller than ``size`` are left out."""
         pictures: list[NDArray[np.uint8]] = []
@@ -78,14 +83,20 @@ class CropSampler:
             raise InputError(f"no picture is at least {size} pixels wide and high; lower --crop")
         area = np.array([p.shape[0] * p.shape[1] for p in pictures], dtype=np.float64)
         weights = area**bias
-        return cls(pictures, weights / weights.sum(), size)
+        return cls(pictures, weights / weights.sum(), size, enlarged)
 
     def take(self, rng: np.random.Generator) -> NDArray[np.uint8]:
         """One crop, (size, size, 3)."""
         picture = self.pictures[int(rng.choice(len(self.pictures), p=self.chances))]
-        y = rng.integers(picture.shape[0] - self.size + 1)
-        x = rng.integers(picture.shape[1] - self.size + 1)
-        crop = np.rot90(picture[y : y + self.size, x : x + self.size], int(rng.integers(4)))
+        soft = self.enlarged > 0 and rng.random() < self.enlarged
+        side = round(self.size / rng.uniform(*ENLARGEMENT)) if soft else self.size
+        y = rng.integers(picture.shape[0] - side + 1)
+        x = rng.integers(picture.shape[1] - side + 1)
+        crop = picture[y : y + side, x : x + side]
+        if soft:
+            whole = Image.fromarray(crop).resize((self.size, self.size), Image.Resampling.BICUBIC)
+            crop = np.asarray(whole)
+        crop = np.rot90(crop, int(rng.integers(4)))
         return np.ascontiguousarray(crop[:, ::-1] if rng.integers(2) else crop)
 
     def draw(self, batch: int, rng: np.random.Generator) -> Tensor:

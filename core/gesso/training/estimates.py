@@ -31,19 +31,22 @@ class Recipe(Protocol):
     def crop(self) -> int: ...
     @property
     def seed(self) -> int: ...
+    @property
+    def enlarged(self) -> float: ...
 
 
 class EstimateSampler:
     """Pairs of a source and the posterior mean of its decode.
 
     Args:
-        recipe: folder of pictures, codecs, side of a crop, seed.
+        recipe: folder of pictures, codecs, side of a crop, seed, share to enlarge.
         estimator: makes the posterior means; a codec that it does not know is any other to it.
     """
 
     def __init__(self, recipe: Recipe, estimator: Estimator) -> None:
         self.recipe, self.estimator = recipe, estimator
-        sources = CropSampler.from_files(picture_files(recipe.data), 2 * recipe.crop)
+        files = picture_files(recipe.data)
+        sources = CropSampler.from_files(files, 2 * recipe.crop, enlarged=recipe.enlarged)
         chosen = [get_codec(name) for name in recipe.codecs]
         self.sampler = DecodedSampler(sources, chosen, recipe.crop, recipe.seed)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 from skimage import data
 
@@ -65,3 +66,24 @@ def test_validation_takes_the_centre(folder: Path) -> None:
     np.testing.assert_allclose(crops[0].permute(1, 2, 0), middle / 127.5 - 1, atol=1e-6)
     with pytest.raises(InputError, match=r"a\.webp is smaller"):
         validation_crops([folder / "a.webp"], 512)
+
+
+def test_what_is_enlarged_is_soft_and_the_rest_is_as_before() -> None:
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 256, (200, 200, 3), dtype=np.uint8)
+    soft = CropSampler([picture], np.ones(1), 64, enlarged=1.0)
+    half = CropSampler([picture], np.ones(1), 64, enlarged=0.5)
+
+    def step(crop: NDArray[np.uint8]) -> float:
+        return float(np.abs(np.diff(crop.astype(float), axis=0)).mean())
+
+    assert step(picture) > 75
+    steps = [step(soft.take(rng)) for _ in range(50)]
+    assert max(steps) < 70 and min(steps) < 35
+    assert {soft.take(rng).shape for _ in range(5)} == {(64, 64, 3)}
+    assert 20 < sum(step(half.take(rng)) < 70 for _ in range(80)) < 60
+    # one seed gives the crops that it always gave
+    plain, named = (CropSampler([picture], np.ones(1), 64, *more) for more in ((), (0.0,)))
+    np.testing.assert_array_equal(
+        plain.take(np.random.default_rng(3)), named.take(np.random.default_rng(3))
+    )

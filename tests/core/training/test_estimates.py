@@ -24,6 +24,7 @@ class Recipe:
     codecs: tuple[str, ...] = ("webp", "jpeg")
     crop: int = 32
     seed: int = 3
+    enlarged: float = 0.25
 
 
 @dataclass
@@ -68,6 +69,7 @@ def test_a_step_draws_the_same_again(recipe: Recipe) -> None:
     other = sampler(recipe)[0].draw(4, 6)
     assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
     assert not torch.equal(one[0], other[0])
+    assert sampler(recipe)[0].sampler.crops.enlarged == 0.25
 
 
 def test_held_out_pictures_are_coded_once_a_codec(recipe: Recipe) -> None:

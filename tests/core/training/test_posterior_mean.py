@@ -14,7 +14,11 @@ from skimage import data
 from gesso.cards import ModelCard
 from gesso.errors import InputError
 from gesso.runtime import Runtime
-from gesso.training.posterior_mean import PosteriorMeanConfig, train_posterior_mean
+from gesso.training.posterior_mean import (
+    PosteriorMeanConfig,
+    PosteriorMeanTrainer,
+    train_posterior_mean,
+)
 from gesso.training.prior import PriorConfig, train_prior
 
 CPU = Runtime("cpu")
@@ -49,6 +53,13 @@ def test_it_learns_to_come_nearer_to_the_source(config: PosteriorMeanConfig) -> 
     assert set(found) == {"jpeg 10", "jpeg 40"}
     # untrained, it returns the decode scaled by c_skip, which is far below 0
     assert found["jpeg 10"] > 0.05
+
+
+def test_a_share_of_the_pictures_is_enlarged(config: PosteriorMeanConfig) -> None:
+    trainer = PosteriorMeanTrainer(replace(config, enlarged=0.25), CPU)
+    trainer.read()
+    assert trainer.sampler.crops.enlarged == 0.25
+    assert "--enlarged 0.25" in trainer.config.command()
 
 
 def test_a_resumed_run_ends_where_an_unbroken_one_does(
