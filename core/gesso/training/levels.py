@@ -44,7 +44,7 @@ RATIOS = (0.35, 0.7, 1.4, 2.8, 5.6)
 LEVELS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4)
 # Each picture as it is, and its middle enlarged: edges as soft as a camera's or worse.
 ENLARGED = (1.0, 1.5, 2.5)
-QP = (44.0, 37.0, 31.0, 24.0)  # where to measure; JPEG 11, 29, 68 and 89
+QPS = (44.0, 37.0, 31.0, 24.0)  # where to measure; JPEG 11, 29, 68 and 89
 SIDE = 256  # of the middle that is looked at, in pixels
 # Noise is scaled by (sharpness / reference) ** power, at least ``least``; power 0 is no rule.
 REFERENCES = tuple(round(0.30 + 0.03 * i, 2) for i in range(11))
@@ -95,7 +95,7 @@ def noise_qualities(codec: Codec) -> tuple[float, ...]:
     """Where noise is fitted: the qualities nearest to four rate indices, from the worst."""
     worst, best = codec.qualities
     levels = quality_levels(codec)
-    nearest = {min(levels, key=lambda q: abs(codec.qp(q) - index)) for index in QP}
+    nearest = {min(levels, key=lambda q: abs(codec.qp(q) - index)) for index in QPS}
     return tuple(sorted(nearest, reverse=best < worst))
 
 

@@ -42,7 +42,7 @@ def model(tiny: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(levels, "QP", (44.0, 28.0))
+    monkeypatch.setattr(levels, "QPS", (44.0, 28.0))
     monkeypatch.setattr(levels, "LEVELS", (0.1, 1.0))
     monkeypatch.setattr(levels, "SIDE", 64)
 
