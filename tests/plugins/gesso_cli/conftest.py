@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,12 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
         },
     ).write()
     return folder
+
+
+@pytest.fixture
+def model(tiny: Path, tmp_path: Path) -> Path:
+    """A copy of it that a command may write to."""
+    return Path(shutil.copytree(tiny, tmp_path / "model"))
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,11 +29,6 @@ def val(tmp_path: Path) -> Path:
         crop = picture[50 * index : 50 * index + 64, 40 * index : 40 * index + 64]
         Image.fromarray(crop).save(folder / f"{index}.png")
     return folder
-
-
-@pytest.fixture
-def model(tiny: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(tiny, tmp_path / "model"))
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,11 +32,6 @@ def val(tmp_path: Path) -> Path:
             folder / f"{index}.png"
         )
     return folder
-
-
-@pytest.fixture
-def model(tiny: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(tiny, tmp_path / "model"))
 
 
 @pytest.fixture(autouse=True)
