@@ -133,9 +133,9 @@ def sigma_for(table: Table, scale: Scale, target: Target, frame: Frame) -> Tenso
     Args:
         table: of the error of what the noise is added to, as of :func:`estimated_rmse`.
         scale: ratio of the level to that error, a number or rows (QP index, ratio) of rising
-            index, or such rows by codec, where HEVC's serve any codec that is not named. A
+            index, or either by codec, where HEVC's serves any codec that is not named. A
             sampler that ends at the posterior mean of what it was given, and a decode that is
-            none, need more than 1; ``gesso calibrate`` finds how much.
+            none, need more than 1; ``gesso noise`` finds how much.
         target: what the pictures were coded with.
         frame: the decoded pictures.
     """

@@ -74,6 +74,15 @@ def test_sigma_is_the_error_times_the_ratio_at_its_rate() -> None:
     )
 
 
+def test_a_ratio_by_codec_may_be_a_number_and_that_of_hevc_serves_the_rest() -> None:
+    frame, target = Frame.of(torch.rand(3, 8, 8)), Target("jpeg", 20)
+    error = estimated_rmse(TABLE, target, frame)
+    scale = {"hevc": 0.5, "webp": [[40, 9.0]]}
+    torch.testing.assert_close(sigma_for(TABLE, scale, target, frame), 0.5 * error)
+    scale = {"jpeg": [[target.qp, 1.5]]}  # which needs no HEVC beside it
+    torch.testing.assert_close(sigma_for(TABLE, scale, target, frame), 1.5 * error)
+
+
 def test_sharpness_is_how_soon_a_step_is_over() -> None:
     edge = torch.zeros(1, 3, 64, 64)
     edge[..., 32:] = 1
