@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["add", "noise"]
 
 Rows = list[list[float]]
+# A power of 0: soft pictures are given what sharp ones are.
+ALIKE = {"reference": 1.0, "power": 0.0, "least": 1.0}
 
 
 def add(app: typer.Typer) -> None:
@@ -59,6 +61,9 @@ def noise(
     What looks best is the least LPIPS times DISTS over pictures as they are and enlarged by
     1.5 and 2.5, each at four qualities; with it comes by how much less noise a picture of
     soft edges wants. Each level of each coding runs the model: minutes a codec.
+
+    With --drop soft pictures are given as much as sharp ones, whatever the codec: name all
+    that the preset is for.
     """
     from gesso.cards import ModelCard
     from gesso.codec import get_codec
@@ -75,7 +80,7 @@ def noise(
     trial = _Trial(card, preset, training_free)
     find = _by_looks if drop is None else partial(_by_drop, drop)
     found = find(trial, files, chosen)
-    written = trial.written(found["noise_scale"], found.get("softness"))
+    written = trial.written(found["noise_scale"], found["softness"])
     if json:
         answer_json({"card": str(written), "images": len(files), **found})
         return
@@ -105,18 +110,13 @@ class _Trial:
         runtime = Runtime()
         return estimate(frame, target, load(None, "estimator", runtime), runtime)
 
-    def enhanced(self, scale: Scale, softened: bool = False) -> Restore:
-        """With ``scale`` times the estimated error, and less of it on soft pictures if so asked."""
+    def enhanced(self, scale: Scale) -> Restore:
+        """With ``scale`` times the estimated error."""
         from gesso.enhancer import enhance_frame
         from gesso.noise import sigma_for
-        from gesso.noise import softened as share
-
-        curve = self._setting("softness").get(self.mode) if softened else None
 
         def restore(frame: Frame, target: Target) -> Frame:
             sigma = sigma_for(self.table, scale, target, frame)
-            if curve:
-                sigma = sigma * share(curve, self.start(frame, target))
             options = o.enhance_options(
                 self.model, self.preset, sigma=float(sigma[0]), training_free=self.training_free
             )
@@ -124,28 +124,23 @@ class _Trial:
 
         return restore
 
-    def written(self, rows: dict[str, Rows], softness: dict[str, float] | None) -> Path:
+    def written(self, rows: dict[str, Rows], softness: dict[str, float]) -> Path:
         """The card with what was found, for this preset and what it adds noise to."""
         presets = {name: dict(value) for name, value in self.card.settings["presets"].items()}
         own = presets[self.preset.value]
-        before = self._setting("noise_scale").get(self.mode, 1.0)
+        scales = {**self.card.settings.get("noise_scale", {}), **own.get("noise_scale", {})}
+        before = scales.get(self.mode, 1.0)
         # Any codec that is not named goes by the ratio of HEVC.
         kept = before if isinstance(before, dict) else {"hevc": before}
         own["noise_scale"] = {**own.get("noise_scale", {}), self.mode: {**kept, **rows}}
-        if softness:
-            own["softness"] = {**own.get("softness", {}), self.mode: softness}
+        own["softness"] = {**own.get("softness", {}), self.mode: softness}
         return replace(self.card, settings={**self.card.settings, "presets": presets}).write()
-
-    def _setting(self, name: str) -> dict[str, Any]:
-        """A preset's own comes before the card's."""
-        settings = self.card.settings
-        return {**settings.get(name, {}), **settings["presets"][self.preset.value].get(name, {})}
 
 
 def _by_drop(
     drop: float, trial: _Trial, files: list[Path], codecs: Sequence[Codec]
 ) -> dict[str, Any]:
-    """Rows by what they cost in PSNR, and what each picture then loses."""
+    """Rows by what they cost in PSNR, whatever a picture's edges, and what each then loses."""
     from gesso.target import Target
     from gesso.training.levels import fit_noise_scale, noise_qualities, psnr_drops
 
@@ -160,15 +155,15 @@ def _by_drop(
                 qualities,
                 drop,
                 trial.start,
-                lambda ratio: trial.enhanced(ratio, softened=True),
+                trial.enhanced,
                 tick,
             )
-        made = trial.enhanced(rows[codec.name], softened=True)
+        made = trial.enhanced(rows[codec.name])
         drops[codec.name] = {
             quality: psnr_drops(files, Target(codec.name, quality), codec, trial.start, made)
             for quality in qualities
         }
-    return {"noise_scale": rows, "drops": drops}
+    return {"noise_scale": rows, "softness": ALIKE, "drops": drops}
 
 
 def _by_looks(trial: _Trial, files: list[Path], codecs: Sequence[Codec]) -> dict[str, Any]:
@@ -228,12 +223,13 @@ def _print(found: dict[str, Any]) -> None:
             answer().print(
                 f"{codec} {quality:g}: PSNR falls by {mean:.2f} dB, by {max(values):.2f} dB at most"
             )
-    if "softness" in found:
-        rule = found["softness"]
-        answer().print(
-            f"soft pictures: (sharpness / {rule['reference']:g}) to the power of "
-            f"{rule['power']:g}, {rule['least']:g} at least"
-        )
+    rule = found["softness"]
+    answer().print(
+        f"soft pictures: (sharpness / {rule['reference']:g}) to the power of "
+        f"{rule['power']:g}, {rule['least']:g} at least"
+        if rule["power"]
+        else "soft pictures: as much as sharp ones"
+    )
     for row in found.get("change", []):
         enlarged = "" if row["enlarged"] == 1 else f", enlarged by {row['enlarged']:g}"
         answer().print(

@@ -35,7 +35,13 @@ CsvFile = Annotated[
 HtmlFile = Annotated[
     Path | None, typer.Option("--html", help="Write a page there: slider, curves and tables.")
 ]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with the report that --json names.")]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        help="Go on with the report that --json names: only what it has not yet is measured.",
+    ),
+]
 
 
 def check_free(path: Path | None, overwrite: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,9 @@ from gesso.runtime import Runtime
 
 if TYPE_CHECKING:
     from PIL import Image
+    from torch import Tensor
 
-__all__ = ["distances", "has_features", "save_features"]
+__all__ = ["distances", "kept_points", "save_features"]
 
 Point = tuple[str, float]
 SUFFIX = ".safetensors"
@@ -25,16 +27,23 @@ def _key(metric: str, at: Point | None) -> str:
     return f"{metric}/source" if at is None else f"{metric}/{at[0]}/{at[1]:g}"
 
 
-def has_features(path: Path, metrics: Iterable[str], points: Sequence[Point]) -> bool:
-    """Whether an earlier run kept all that these metrics need of a picture."""
-    from safetensors import SafetensorError, safe_open
+def kept_points(path: Path, metrics: Iterable[str], points: Iterable[Point]) -> frozenset[Point]:
+    """The points of a picture for which an earlier run kept all that these metrics need."""
+    keys, metrics = _kept(path).keys(), tuple(metrics)
+    if any(_key(metric, None) not in keys for metric in metrics):
+        return frozenset()
+    return frozenset(at for at in points if all(_key(metric, at) in keys for metric in metrics))
 
-    wanted = {_key(metric, at) for metric in metrics for at in (None, *points)}
+
+def _kept(path: Path) -> dict[str, Tensor]:
+    """What an earlier run left; nothing where that cannot be read."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
     try:
-        with safe_open(path.with_suffix(SUFFIX), "pt") as file:
-            return wanted <= set(file.keys())
+        return load_file(path.with_suffix(SUFFIX))
     except (OSError, SafetensorError):
-        return False
+        return {}
 
 
 def save_features(
@@ -44,7 +53,7 @@ def save_features(
     shown: Mapping[Point, Image.Image],
     runtime: Runtime,
 ) -> None:
-    """Keep what ``metrics`` need of one source and of what became of it.
+    """Keep what ``metrics`` need of one source and of what became of it, beside what was kept.
 
     Raises:
         InputError: the picture is too small for a metric.
@@ -52,15 +61,12 @@ def save_features(
     """
     from safetensors.torch import save_file
 
-    tensors = {
-        _key(metric, at): SET_METRICS[metric]
-        .features(Frame.of(picture).rgb.to(runtime.device))
-        .float()
-        .cpu()
-        .contiguous()
-        for metric in metrics
-        for at, picture in ((None, source), *shown.items())
-    }
+    tensors = _kept(path)
+    for metric, (at, picture) in product(metrics, ((None, source), *shown.items())):
+        if at is None and _key(metric, at) in tensors:
+            continue
+        found = SET_METRICS[metric].features(Frame.of(picture).rgb.to(runtime.device))
+        tensors[_key(metric, at)] = found.float().cpu().contiguous()
     os.makedirs(path.parent, exist_ok=True)
     with replacing(path.with_suffix(SUFFIX)) as temporary:
         save_file(tensors, temporary)

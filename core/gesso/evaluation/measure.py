@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gesso.errors import InputError
-from gesso.evaluation.features import distances, has_features, save_features
+from gesso.evaluation.features import distances, kept_points, save_features
 from gesso.evaluation.fid import SET_METRICS, SetMetric
 from gesso.evaluation.machine import describe_machine
 from gesso.evaluation.metrics import METRICS, Metric, get_metrics
@@ -32,6 +32,7 @@ __all__ = ["DEFAULT_METRICS", "Variants", "measure", "metric_named"]
 DEFAULT_METRICS = ("psnr", "ms_ssim", "lpips", "dists", "ssimulacra2")
 Variants = Mapping[str, tuple[Pipeline, Sequence[float]]]
 Keep = Callable[[str, Coded], None]
+Points = frozenset[tuple[str, float]]  # variants at qualities
 PAUSE = 2.0  # seconds between two writes of a growing report
 
 
@@ -43,12 +44,12 @@ class _Work:
     metrics: tuple[str, ...]
     runtime: Runtime
     features: Path | None
-    known: frozenset[str]
+    known: dict[str, Points]
 
     @property
-    def codings(self) -> int:
-        """How often each picture is coded."""
-        return sum(len(qualities) for _, qualities in self.variants.values())
+    def points(self) -> list[tuple[str, float]]:
+        """Where each picture is measured."""
+        return [(v, q) for v, (_, qualities) in self.variants.items() for q in qualities]
 
 
 def measure(
@@ -82,9 +83,11 @@ def measure(
             its start by ``if __name__ == "__main__"``.
         prepare: called once in each process, to load plug-ins for instance; must pickle.
         progress: called with (done, total) codings.
-        resume: a report file that grows with every picture; pictures that it already holds
-            are not measured again. They are known by their content. Set metrics keep what
-            they need beside it, in a folder of the same name that ends in ``.features``.
+        resume: a report file that grows with every picture; what it already holds of a
+            picture is not measured again, so that qualities can be added, and variants,
+            whose settings may stand under their names. Pictures are known by their content.
+            Set metrics keep what they need beside it, in a folder of the same name that ends
+            in ``.features``.
         keep: called with (picture's name, coding) for every coding; needs ``jobs=1``.
 
     Raises:
@@ -117,9 +120,10 @@ def measure(
     with ExitStack() as stack:
         features = _features_folder(resume, stack) if sets else None
         if features:
-            wanted = [(v, q) for v, (_, qualities) in chosen.items() for q in qualities]
-            known = {d: p for d, p in known.items() if has_features(features / d, sets, wanted)}
-        work = _Work(chosen, tuple(names), runtime, features, frozenset(known))
+            kept = {d: _kept_rows(p, features / d, sets) for d, p in known.items()}
+            known = {d: p for d, p in kept.items() if p.points}
+        points = {d: frozenset((r.variant, r.quality) for r in p.points) for d, p in known.items()}
+        work = _Work(chosen, tuple(names), runtime, features, points)
         report = _collect(report, work, paths, known, jobs, prepare, progress, resume, keep)
         if features:
             folders = [features / picture.sha256 for picture in report.pictures]
@@ -173,11 +177,12 @@ def _collect(
     keep: Keep | None,
 ) -> Report:
     """The report with every picture in it, written now and then on the way."""
-    total, finished, saved = len(paths) * work.codings, 0, time.monotonic()
+    codings = len(work.points)
+    total, finished, saved = len(paths) * codings, 0, time.monotonic()
 
-    def tick(codings: int) -> None:
+    def tick(done: int) -> None:
         if progress:
-            progress(finished + codings, total)
+            progress(finished + done, total)
 
     outcomes: Iterator[tuple[str, PictureRows | str | InputError]]
     if jobs == 1:
@@ -186,6 +191,7 @@ def _collect(
         outcomes = spread(_attempt_in_worker, work, paths, min(jobs, len(paths)), prepare)
     tick(0)
     found: dict[str, PictureRows] = {}
+    left = dict(known)  # a run that is stopped loses nothing of it
     changed = False
     try:
         for name, outcome in outcomes:
@@ -193,13 +199,15 @@ def _collect(
                 report = replace(report, unreadable={**report.unreadable, name: str(outcome)})
             elif isinstance(outcome, str):
                 found[name] = replace(known[outcome], file=name)
+                left.pop(outcome, None)
             else:
-                found[name] = outcome
+                found[name] = _joined(outcome, known.get(outcome.sha256), work)
+                left.pop(outcome.sha256, None)
             # processes finish in any order, a report keeps that of the files
-            ordered = tuple(found[n] for n in paths if n in found)
+            ordered = (*(found[n] for n in paths if n in found), *left.values())
             unreadable = {n: report.unreadable[n] for n in paths if n in report.unreadable}
             report = replace(report, pictures=ordered, unreadable=unreadable)
-            finished, changed = finished + work.codings, True
+            finished, changed = finished + codings, True
             if resume is not None and time.monotonic() - saved > PAUSE:
                 report.save(resume)
                 saved, changed = time.monotonic(), False
@@ -207,10 +215,25 @@ def _collect(
     finally:
         if resume is not None and changed:
             report.save(resume)
+    report = replace(report, pictures=tuple(found[n] for n in paths if n in found))
     if not report.pictures:
         name, reason = next(iter(report.unreadable.items()))
         raise InputError(f"none of {len(paths)} pictures can be used; the first, {name}: {reason}")
     return report
+
+
+def _kept_rows(picture: PictureRows, features: Path, sets: Sequence[str]) -> PictureRows:
+    """Without the points that lack what set metrics need."""
+    kept = kept_points(features, sets, [(row.variant, row.quality) for row in picture.points])
+    rows = tuple(row for row in picture.points if (row.variant, row.quality) in kept)
+    return replace(picture, points=rows)
+
+
+def _joined(picture: PictureRows, before: PictureRows | None, work: _Work) -> PictureRows:
+    """With the points that were known before."""
+    points = (*before.points, *picture.points) if before else picture.points
+    rows = {(row.variant, row.quality): row for row in points}
+    return replace(picture, points=tuple(rows[at] for at in work.points))
 
 
 def _attempt_in_worker(work: _Work, name: str, path: Path) -> PictureRows | str | InputError:
@@ -220,11 +243,11 @@ def _attempt_in_worker(work: _Work, name: str, path: Path) -> PictureRows | str 
 def _attempt(
     work: _Work, name: str, path: Path, tick: Callable[[int], None], keep: Keep | None
 ) -> PictureRows | str | InputError:
-    """The rows of one picture, its digest where it is known, or why it cannot be used."""
+    """The missing rows of one picture, its digest if none is, or why it cannot be used."""
     try:
         data = read_bytes(path)
         digest = hashlib.sha256(data).hexdigest()
-        if digest in work.known:
+        if work.known.get(digest) == frozenset(work.points):
             return digest
         source = read_picture(data)
         rows = _measure(work, name, source, digest, tick, keep)
@@ -249,7 +272,8 @@ def _measure(
         reference = Frame.of(source).rgb.to(work.runtime.device)
         compare = {metric.name: metric.against(reference) for metric in metrics}
         shown: dict[tuple[str, float], Image.Image] = {}
-        for index, coded in enumerate(_codings(work, source)):
+        known = work.known.get(digest, frozenset())
+        for index, coded in enumerate(_codings(work, source, known), len(known)):
             tick(index)
             if keep:
                 keep(name, coded)
@@ -263,15 +287,16 @@ def _measure(
         if work.features:
             sets = [n for n in work.metrics if n in SET_METRICS]
             save_features(work.features / digest, sets, source, shown, work.runtime)
-    return [rows[v, q] for v, (_, qualities) in work.variants.items() for q in qualities]
+    return list(rows.values())
 
 
-def _codings(work: _Work, source: Image.Image) -> Iterator[Coded]:
-    """Every coding of a picture; pipelines of one codec share the ordinary decode."""
+def _codings(work: _Work, source: Image.Image, known: Points) -> Iterator[Coded]:
+    """Every coding of a picture but known ones; pipelines of a codec share the ordinary decode."""
     planned = [
         (pipeline if pipeline.before else pipeline.codec, quality, pipeline, name)
         for name, (pipeline, qualities) in work.variants.items()
         for quality in qualities
+        if (name, quality) not in known
     ]
     order = {id(p[0]): index for index, p in reversed(list(enumerate(planned)))}
     shared: tuple[int, float] | None = None

@@ -225,11 +225,12 @@ def read_pictures(
     variants: Mapping[str, Sequence[float]],
     metrics: Sequence[str],
 ) -> dict[str, PictureRows]:
-    """The pictures of an earlier report, by SHA-256, that have every point and metric.
+    """The pictures of an earlier report, by SHA-256, with the points that have every metric.
 
     Args:
         path: the report; when there is none, nothing was measured yet.
-        same: ``codec``, ``side`` and ``settings`` that the report must have.
+        same: ``codec``, ``side`` and ``settings`` that the report must have; settings of a
+            variant that is new, under its name, may be new as well.
         variants: wanted, with their qualities; further ones are left out.
         metrics: wanted; further ones are left out.
 
@@ -242,7 +243,11 @@ def read_pictures(
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         for key, value in same.items():
-            if document[key] != value:
+            expected = value
+            if key == "settings":
+                before = document[key]
+                expected = {k: v for k, v in value.items() if k in before or k not in variants}
+            if document[key] != expected:
                 raise InputError(
                     f"{path} was measured with {key} {document[key]!r}, not {value!r}; "
                     "give another file, or run without resume"
@@ -250,8 +255,9 @@ def read_pictures(
         found = {}
         for picture in document["pictures"]:
             rows = {(row["variant"], row["quality"]): row for row in picture["points"]}
-            if all(w in rows and set(metrics) <= set(rows[w]["values"]) for w in wanted):
-                points = tuple(_row(rows[w], metrics) for w in wanted)
+            have = [w for w in wanted if w in rows and set(metrics) <= set(rows[w]["values"])]
+            if have:
+                points = tuple(_row(rows[w], metrics) for w in have)
                 found[picture["sha256"]] = PictureRows(**{**picture, "points": points})
         return found
     except (KeyError, TypeError, AttributeError, UnicodeDecodeError, json.JSONDecodeError) as error:

@@ -190,13 +190,10 @@ def _cost(coding: Coding, level: NDArray[np.float64]) -> NDArray[np.float64]:
 def psnr_drops(
     files: Sequence[Path], target: Target, codec: Codec, estimated: Restore, enhanced: Restore
 ) -> list[float]:
-    """By how many dB each picture's enhancement lies under its estimate.
-
-    The centre of a picture is looked at, 256 x 256 pixels or what there is of it.
-    """
+    """By how many dB each whole picture's enhancement lies under its estimate."""
     drops = []
     for path in files:
-        source = _centre(Image.fromarray(read_rgb(path)), SIDE)
+        source = Image.fromarray(read_rgb(path))
         clean = Frame.of(source).rgb
         decoded = Frame.of(codec.decode(codec.encode(source, target.quality)))
         errors = [
@@ -253,7 +250,5 @@ def fit_noise_scale(
 
 
 def _centre(picture: Image.Image, side: int) -> Image.Image:
-    left, top = ((length - min(length, side)) // 2 for length in picture.size)
-    return picture.crop(
-        (left, top, left + min(picture.width, side), top + min(picture.height, side))
-    )
+    left, top = ((length - side) // 2 for length in picture.size)
+    return picture.crop((left, top, left + side, top + side))

@@ -92,6 +92,16 @@ def test_a_run_goes_on_where_it_was(files: list[Path], folder: Path) -> None:
         assert again.sets[at] == pytest.approx(values)
 
 
+def test_a_quality_is_added(files: list[Path], folder: Path) -> None:
+    journal = folder / "out.json"
+    less = {name: (pipeline, qualities[:1]) for name, (pipeline, qualities) in VARIANTS.items()}
+    measure.measure(files, less, ["psnr", "fid"], CPU, resume=journal)
+    Quick.seen = 0
+    grown = measure.measure(files, VARIANTS, ["psnr", "fid"], CPU, resume=journal)
+    assert Quick.seen == 3 * 2  # the sources were seen before
+    assert grown.sets == measure.measure(files, VARIANTS, ["psnr", "fid"], CPU).sets
+
+
 @pytest.mark.parametrize("spoil", ["remove", "cut", "other"])
 def test_pictures_whose_features_are_gone_are_measured_anew(
     files: list[Path], folder: Path, spoil: str
@@ -106,14 +116,18 @@ def test_pictures_whose_features_are_gone_are_measured_anew(
     wanted = ["fid", "few"] if spoil == "other" else ["fid"]
     Quick.seen = 0
     measure.measure(files, VARIANTS, wanted, CPU, resume=journal)
-    assert Quick.seen == (3 * 5 * 2 if spoil == "other" else 5)
+    # the sources' own features of the first metric are known
+    assert Quick.seen == (3 * (5 * 2 - 1) if spoil == "other" else 5)
 
 
 def test_features_are_kept_in_full_precision(tmp_path: Path) -> None:
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
     path = tmp_path / "sub" / "abc"
     features.save_features(path, ["fid"], picture, {("plain", 10.0): picture}, CPU)
-    assert features.has_features(path, ["fid"], [("plain", 10.0)])
-    assert not features.has_features(path, ["fid"], [("plain", 20.0)])
+    both = [("plain", 10.0), ("plain", 20.0)]
+    assert features.kept_points(path, ["fid"], both) == {("plain", 10.0)}
+    assert features.kept_points(path, ["fid", "few"], both) == frozenset()
+    features.save_features(path, ["fid"], picture, {("plain", 20.0): picture}, CPU)
+    assert features.kept_points(path, ["fid"], both) == set(both)
     values, _ = features.distances([path], ["fid"], {"plain": [10.0]})
     assert values == {("plain", 10.0): {"fid": 0.0}}

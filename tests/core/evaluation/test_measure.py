@@ -269,9 +269,40 @@ def test_resuming_asks_anew_for_points_and_metrics_that_are_missing(
 
     run([10, 20], ["psnr", "dists"], calls=2)
     run([20], ["dists"], calls=0)
-    run([20, 30], ["dists"], calls=2)
+    run([20, 30], ["dists"], calls=1)
     with pytest.raises(KeyboardInterrupt):
         run([20, 30], ["psnr"], calls=0)
+
+
+def test_a_variant_is_added(folder: Path, files: list[Path], stopping: Stopping) -> None:
+    journal = folder / "journal.json"
+
+    def run(journal: Path, second: int | None, **settings: str) -> dict[str, Any]:
+        chosen = variants([10, 20], stopping(smoothed, 0 if second is not None else 99))
+        if second is not None:
+            again = replace(chosen["gesso"][0], after=stopping(smoothed, second))
+            chosen = {**chosen, "again": (again, (10.0, 20.0))}
+        return timeless(measure(files, chosen, ["psnr"], CPU, settings=settings, resume=journal))
+
+    run(journal, None, gesso="a", model="m")
+    first = json.loads(journal.read_text())["pictures"]
+    with pytest.raises(KeyboardInterrupt):
+        run(journal, 3, gesso="a", again="b", model="m")  # in the middle of the second picture
+    # what was known of the others is still there
+    left = json.loads(journal.read_text())
+    assert [len(p["points"]) for p in left["pictures"]] == [6, 4, 4] and not left["complete"]
+    added = run(journal, 4, gesso="a", again="b", model="m")
+    document = json.loads(journal.read_text())
+    assert [len(p["points"]) for p in document["pictures"]] == [6, 6, 6] and document["complete"]
+    # even the times of what was there are the same
+    assert [p["points"][:4] for p in document["pictures"]] == [p["points"] for p in first]
+    for point in added["pictures"][0]["points"][4:]:
+        other = added["pictures"][0]["points"][2 + (point["quality"] == 20)]
+        assert point["values"] == other["values"]
+    for settings in ({"gesso": "c", "again": "b"}, {"gesso": "a", "again": "c"}, {"gesso": "a"}):
+        with pytest.raises(InputError, match="was measured with settings"):
+            run(journal, 0, model="m", **settings)
+    assert json.loads(journal.read_text()) == document
 
 
 def test_resuming_with_other_settings_is_refused(folder: Path, files: list[Path]) -> None:

@@ -52,14 +52,14 @@ def far(clean: Tensor) -> Callable[[Tensor], float]:
 
 def test_drops_are_those_of_the_error(files: list[Path]) -> None:
     codec, target = get_codec("jpeg"), Target("jpeg", 20)
-    asked: list[float] = []
+    asked: list[tuple[float, int, int]] = []
 
     def enhanced(frame: Frame, at: Target) -> Frame:
-        asked.append(at.quality)
+        asked.append((at.quality, frame.height, frame.width))
         return louder(frame, 1.0)
 
     drops = psnr_drops(files[:2], target, codec, lambda frame, _: frame, enhanced)
-    assert asked == [20, 20]
+    assert asked == [(20, 260, 300)] * 2  # whole pictures
     for path, drop in zip(files, drops, strict=False):
         with Image.open(path) as source:
             clean = Frame.of(source.convert("RGB"))

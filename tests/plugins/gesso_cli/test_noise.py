@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from typer.testing import Result
 
 from gesso import enhancer
 from gesso.cards import ModelCard
 from gesso.frame import Frame
-from gesso.noise import estimated_rmse, softened
+from gesso.noise import estimated_rmse, sigma_for, softened
 from gesso.target import Target
 from gesso.training import levels
 from gesso_cli.demo import photograph
@@ -83,10 +85,18 @@ def test_a_drop_is_what_psnr_falls_by(run: Run, model: Path, val: Path) -> None:
     result = run("noise", model, val, "--codecs", "webp", "--drop", "0.3", "--json")
     assert result.exit_code == 0, result.stderr
     found = json.loads(result.stdout)
-    rows = ModelCard.read(model).settings["presets"]["fast"]["noise_scale"]["posterior_mean"]
-    assert rows["webp"] == found["noise_scale"]["webp"] and "softness" not in found
+    card = ModelCard.read(model)
+    own = card.settings["presets"]["fast"]
+    assert own["noise_scale"]["posterior_mean"]["webp"] == found["noise_scale"]["webp"]
     for drops in found["drops"]["webp"].values():
         assert sum(drops) / 2 == pytest.approx(0.3, abs=0.2)
+    # by the error alone: a soft picture is given what a sharp one is
+    ramp = Frame.of(torch.linspace(0, 1, 64).expand(1, 3, 64, 64))
+    target = Target("webp", 30)
+    expected = sigma_for(
+        enhancer.error_table(card, "posterior_mean"), found["noise_scale"]["webp"], target, ramp
+    )
+    assert torch.equal(enhancer._sigmas(card, own, target, ramp, replace(ramp)), expected)
 
 
 def test_it_is_told_in_words(run: Run, model: Path, val: Path) -> None:
@@ -100,6 +110,7 @@ def test_it_is_told_in_words(run: Run, model: Path, val: Path) -> None:
     )
     result = run("noise", model, val, "--codecs", "jpeg", "--drop", "0.3")
     assert "jpeg 11: PSNR falls by 0." in result.stdout
+    assert result.stdout.splitlines()[-1] == "soft pictures: as much as sharp ones"
 
 
 def test_what_was_found_is_what_enhance_goes_by(run: Run, model: Path, val: Path) -> None:

@@ -117,6 +117,22 @@ def test_it_is_resumed_codec_by_codec(table: Run, tmp_path: Path) -> None:
     assert json.loads(report.read_text())["pictures"] != before["pictures"]
 
 
+def test_a_preset_is_added_to_a_report(table: Run, tmp_path: Path) -> None:
+    out, report = tmp_path / "table.json", tmp_path / "table.jpeg.json"
+    assert table("--json", out, "--presets", "fast", codecs="jpeg").exit_code == 0
+    before = json.loads(report.read_text())["pictures"]
+    assert table("--json", out, "--resume", codecs="jpeg").exit_code == 0
+    grown = json.loads(report.read_text())["pictures"]
+    assert [p["points"][:8] for p in grown] == [p["points"] for p in before]
+    assert {row["variant"] for row in grown[0]["points"][8:]} == {"medium"}
+    assert [line["variant"] for line in json.loads(out.read_text())["lines"]] == [
+        *("plain", "fast", "medium")
+    ]
+    # nothing that was measured is dropped unasked
+    refused = table("--json", out, "--resume", "--presets", "fast", codecs="jpeg")
+    assert refused.exit_code == 1 and "was measured with settings" in refused.stderr
+
+
 def test_the_anchor_may_be_another_codec(table: Run) -> None:
     result = table("--anchor", "webp", "--json", "-")
     lines = {(line["codec"], line["variant"]): line for line in json.loads(result.stdout)["lines"]}
