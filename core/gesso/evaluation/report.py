@@ -245,8 +245,8 @@ def read_pictures(
         for key, value in same.items():
             expected = value
             if key == "settings":
-                before = document[key]
-                expected = {k: v for k, v in value.items() if k in before or k not in variants}
+                new = variants.keys() - document["variants"].keys() - document[key].keys()
+                expected = {k: v for k, v in value.items() if k not in new}
             if document[key] != expected:
                 raise InputError(
                     f"{path} was measured with {key} {document[key]!r}, not {value!r}; "

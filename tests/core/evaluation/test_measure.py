@@ -305,6 +305,13 @@ def test_a_variant_is_added(folder: Path, files: list[Path], stopping: Stopping)
     assert json.loads(journal.read_text()) == document
 
 
+def test_settings_come_with_new_variants_alone(folder: Path, files: list[Path]) -> None:
+    journal = folder / "journal.json"
+    measure(files, variants([20]), ["psnr"], CPU, resume=journal)
+    with pytest.raises(InputError, match=r"was measured with settings \{\}, not"):
+        measure(files, variants([20]), ["psnr"], CPU, settings={"gesso": "a"}, resume=journal)
+
+
 def test_resuming_with_other_settings_is_refused(folder: Path, files: list[Path]) -> None:
     journal = folder / "journal.json"
     measure(files, variants([20]), ["psnr"], CPU, settings={"seed": 1}, resume=journal)
