@@ -34,7 +34,7 @@ from gesso_cli import (
     train,
     traverse,
 )
-from gesso_cli.console import say
+from gesso_cli.console import say, say_warnings
 from gesso_cli.failures import guarded
 
 __all__ = ["build", "main"]
@@ -114,4 +114,5 @@ def main() -> NoReturn:
     # wait for a lock: a pool that ends its idle processes would then wait for them for ever.
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
+    say_warnings()
     sys.exit(guarded(lambda: build()(standalone_mode=False)))

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import math
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
-__all__ = ["Tick", "answer", "answer_json", "bar", "live", "one_line", "say"]
+__all__ = ["Tick", "answer", "answer_json", "bar", "live", "one_line", "say", "say_warnings"]
 
 Tick = Callable[[int, int], None]
 PIPED_WIDTH = 140  # a table in a file need not fit 80 columns
@@ -27,6 +28,26 @@ def one_line(text: object) -> str:
 def say(message: str) -> None:
     """One line on stderr."""
     print(f"gesso: {one_line(message)}", file=sys.stderr, flush=True)
+
+
+def say_warnings() -> None:
+    """From here on, in this process, what warns a user is one line, too."""
+    others = warnings.showwarning
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if issubclass(category, UserWarning):
+            say(f"warning: {message}")
+        else:
+            others(message, category, filename, lineno, file, line)
+
+    warnings.showwarning = show
 
 
 def answer() -> Console:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from gesso.errors import InputError
-from gesso_cli.console import Tick
+from gesso_cli.console import Tick, say_warnings
 
 if TYPE_CHECKING:
     from gesso.cards import Role
@@ -310,6 +310,7 @@ def prepare(model: str | None, role: Role = "prior") -> None:
     """What a spawned process does first: plug-ins and the chosen model become known."""
     import gesso_hooks
 
+    say_warnings()
     gesso_hooks.load()
     if model is not None:
         known_model(model, role)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from gesso_cli.console import answer
@@ -20,9 +21,11 @@ def label(metric: str) -> str:
 
 
 def digits(metric: str, value: float) -> str:
-    """A metric's value with as many decimals as are worth printing."""
+    """A metric's value with as many decimals as are worth printing; a dash for NaN."""
     from gesso.evaluation.measure import metric_named
 
+    if math.isnan(value):
+        return "-"
     return f"{value:.{metric_named(metric).digits}f}"
 
 
@@ -30,6 +33,8 @@ def change(metric: str, plain: float, gesso: float) -> str:
     """From plain to gesso: in dB for PSNR, in percent where less is better, else as it is."""
     from gesso.evaluation.measure import metric_named
 
+    if math.isnan(plain) or math.isnan(gesso):
+        return "-"
     known = metric_named(metric)
     if metric == "psnr":
         return f"{gesso - plain:+.2f} dB"
@@ -42,7 +47,7 @@ def coloured(metric: str, difference: float, text: str) -> str:
     """``text`` in green where the difference is for the better, in red where for the worse."""
     from gesso.evaluation.measure import metric_named
 
-    if difference == 0:
+    if difference == 0 or math.isnan(difference):
         return text
     better = (difference < 0) == metric_named(metric).lower_is_better
     return f"[{'green' if better else 'red'}]{text}"

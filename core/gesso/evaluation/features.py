@@ -75,7 +75,10 @@ def save_features(
 def distances(
     paths: Sequence[Path], metrics: Sequence[str], variants: Mapping[str, Sequence[float]]
 ) -> tuple[dict[Point, dict[str, float]], dict[str, str]]:
-    """(values by point and metric, remarks by metric) over all pictures of a report."""
+    """(values by point and metric, remarks by metric) over all pictures of a report.
+
+    A set of one sample has a remark and no value.
+    """
     import torch
     from safetensors.torch import load_file
 
@@ -85,6 +88,9 @@ def distances(
     for metric in metrics:
         known = SET_METRICS[metric]
         reference = torch.cat([file[_key(metric, None)] for file in files])
+        if len(reference) < 2:
+            remarks[metric] = "one sample; a distance of sets takes two or more, so it has no value"
+            continue
         if len(reference) < known.fewest:
             remarks[metric] = (
                 f"{len(reference)} samples; below {known.fewest} the value is biased upwards, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,17 @@ def test_the_distance_is_between_all_sources_and_all_results(files: list[Path]) 
     ]
     assert "fid" not in report.pictures[0].points[0].values
     assert report.remarks == {}
+
+
+def test_one_picture_has_no_distance_and_loses_nothing_else(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "one.png")
+    report = measure.measure([tmp_path / "one.png"], VARIANTS, ["psnr", "fid"], CPU)
+    assert report.mean(10, "plain", "psnr") > 10
+    assert math.isnan(report.mean(10, "plain", "fid"))
+    document = report.to_json()
+    assert document["notes"]["fid"].startswith("one sample")
+    assert [point["fid"] for point in document["points"]] == [None] * 4
 
 
 def test_too_few_vectors_are_remarked(files: list[Path]) -> None:

@@ -159,6 +159,28 @@ def test_ctrl_c_exits_with_130() -> None:
     assert (result.exit_code, result.stderr) == (130, "gesso: interrupted\n")
 
 
+WARNING = """
+import warnings
+from gesso_cli import app, options
+
+app.guarded = lambda run: warnings.warn("a quality\\n  of 3", stacklevel=2)
+try:
+    app.main()
+except SystemExit:
+    pass
+options.prepare(None)
+warnings.warn("another", stacklevel=1)
+warnings.warn("not for users", FutureWarning, stacklevel=1)
+"""
+
+
+def test_warnings_are_one_line_in_every_process_of_the_command() -> None:
+    command = (sys.executable, "-c", WARNING)
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stderr.splitlines()
+    assert said[:2] == ["gesso: warning: a quality of 3", "gesso: warning: another"]
+    assert said[2].endswith("FutureWarning: not for users")
+
+
 def test_the_console_script_exits_with_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["gesso", "nonesuch"])
     before = signal.getsignal(signal.SIGTERM)

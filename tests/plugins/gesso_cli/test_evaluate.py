@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from typer.testing import Result
 import gesso_hooks.manager
 from gesso import Frame
 from gesso_cli.demo import photograph
-from gesso_cli.tables import change
+from gesso_cli.tables import change, coloured, digits
 from gesso_hooks import hookimpl
 
 Run = Callable[..., Result]
@@ -169,6 +170,11 @@ def test_changes_are_percent_but_for_decibels() -> None:
     assert change("lpips", 0.2, 0.15) == "-25.0 %"
     assert change("dists", 0, 0.1) == "-"
     assert change("ssim", 0.9, 0.91) == "+0.0100"
+
+
+def test_what_has_no_value_is_a_dash_without_colour() -> None:
+    assert digits("fid", math.nan) == change("fid", 10, math.nan) == change("psnr", math.nan, 30)
+    assert coloured("fid", math.nan, "-") == digits("fid", math.nan) == "-"
 
 
 def test_effort_max_needs_no_model(run: Run, folder: Path, tmp_path: Path) -> None:
